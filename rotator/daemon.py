@@ -1,0 +1,210 @@
+"""The APScheduler process: recurring jobs that call the engine, and a graceful stop.
+
+The database is the only truth about what is due; a job that is missed or runs twice changes
+nothing. `advance` is also the sweep (overlaps that have ended) and the recovery (rotations whose
+worker died): both are rotations whose `resume_at` has passed and whose claim has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from rotator.domain.errors import ClaimLost, RotatorError
+from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.ports import WorkerRecord
+from rotator.engine import jobs
+from rotator.engine.parts import Parts
+from rotator.store.store import DaemonLock
+from rotator.wiring import Rotator
+
+log = structlog.get_logger(__name__)
+HEARTBEAT_SECONDS = 10
+RECOVER_SECONDS = 60
+MANIFEST_SECONDS = 10
+EXPIRY_SECONDS = 3600
+CHECKPOINT_SECONDS = 600
+GRACE_SECONDS = 30
+
+
+class Daemon:
+    """One worker that runs until it is told to stop."""
+
+    def __init__(self, rotator: Rotator) -> None:
+        self._rotator = rotator
+        self._parts = rotator.parts
+        self._runner = jobs.Runner(rotator.parts)
+        self._lock = _daemon_lock(rotator)
+        self._digest: str | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._worker = _record(rotator.parts)
+
+    async def run(self) -> None:
+        """Start, work, and stop on SIGTERM or SIGINT.
+
+        Raises:
+            InputError: another daemon runs on this SQLite file, or the manifest can't be taken.
+        """
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            await self._load_manifest(first=True)
+            self._worker = await jobs.heartbeat(self._parts, self._worker)
+            await self._tell(Action.WORKER_STARTED)
+            self._listen()
+            log.info(
+                "daemon started", worker=self._parts.worker_id, database=self._rotator.store.name
+            )
+            scheduler = self._scheduler()
+            scheduler.start()
+            await self._parts.stopping.wait()
+            scheduler.pause()
+            await self._drain()
+            scheduler.shutdown(wait=False)
+            await self._leave()
+            log.info("daemon stopped", worker=self._parts.worker_id)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _scheduler(self) -> AsyncIOScheduler:
+        settings = self._rotator.settings
+        scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60},
+        )
+        table: tuple[tuple[str, Callable[[], Awaitable[object]], float], ...] = (
+            ("advance", self._runner.run_ready, settings.tick_seconds),
+            ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
+            ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
+            ("reconcile", lambda: jobs.reconcile_all(self._parts), settings.reconcile_seconds),
+            ("watch-expiries", lambda: jobs.watch_expiries(self._parts), EXPIRY_SECONDS),
+            ("sign-checkpoints", self._sign, CHECKPOINT_SECONDS),
+            ("heartbeat", self._beat, HEARTBEAT_SECONDS),
+            ("manifest", self._load_manifest, MANIFEST_SECONDS),
+        )
+        for name, job, seconds in table:
+            scheduler.add_job(
+                self._job,
+                "interval",
+                args=(name, job),
+                seconds=seconds,
+                id=name,
+                next_run_time=datetime.now(UTC),
+            )
+        return scheduler
+
+    async def _job(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        """Run a job; what goes wrong is told and tried again at the next run."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            await job()
+        except (RotatorError, BaseExceptionGroup) as error:
+            log.warning("job failed; it runs again at its next time", job=name, error=_brief(error))
+        except Exception as error:
+            log.exception("job failed unexpectedly", job=name, error=type(error).__name__)
+        finally:
+            self._running.discard(task)
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._parts.stopping.set)
+
+    async def _drain(self) -> None:
+        """Let the steps in hand end within the time that Fly gives; then cut them. What is cut
+        stays journaled and goes on with the next worker."""
+        log.info("stopping: finishing the steps in hand", tasks=len(self._running))
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=self._rotator.settings.stop_seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=GRACE_SECONDS)
+
+    async def _leave(self) -> None:
+        try:
+            await self._tell(Action.WORKER_STOPPED)
+            await self._sign()
+            async with self._parts.store.unit() as unit:
+                await unit.remove_worker(self._worker.id)
+        except RotatorError as error:
+            log.warning("could not sign off", error=str(error))
+
+    async def _beat(self) -> None:
+        self._worker = await jobs.heartbeat(self._parts, self._worker)
+
+    async def _sign(self) -> None:
+        if self._rotator.signer is not None:
+            await jobs.sign(self._parts, self._rotator.signer)
+
+    async def _load_manifest(self, *, first: bool = False) -> None:
+        """Apply the manifest at the start and whenever it has changed. A change that can't be
+        taken leaves the inventory as it is."""
+        try:
+            manifest = self._rotator.manifest()
+            if manifest.digest == self._digest:
+                return
+            change = await self._rotator.sync()
+        except RotatorError as error:
+            if first:
+                raise
+            log.error("manifest not applied; the inventory stays as it is", error=str(error))
+            return
+        self._digest = manifest.digest
+        log.info(
+            "manifest applied",
+            path=manifest.path,
+            added=len(change.added),
+            changed=len(change.changed),
+            removed=len(change.removed),
+        )
+
+    async def _tell(self, action: Action) -> None:
+        event = Event(
+            action=action,
+            outcome=Outcome.INFO,
+            actor=self._parts.actor,
+            at=self._parts.clock.now(),
+            detail={"worker": self._worker.id, "host": self._worker.host},
+        )
+        async with self._parts.store.unit() as unit:
+            await unit.append(event)
+
+
+def _daemon_lock(rotator: Rotator) -> DaemonLock | None:
+    url = rotator.store.url
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return DaemonLock(Path(url.database))
+
+
+def _record(parts: Parts) -> WorkerRecord:
+    now = parts.clock.now()
+    return WorkerRecord(
+        id=parts.worker_id,
+        kind="daemon",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started_at=now,
+        seen_at=now,
+    )
+
+
+def _brief(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_brief(inner) for inner in error.exceptions)
+    if isinstance(error, ClaimLost | RotatorError):
+        return str(error)
+    return type(error).__name__

@@ -1,0 +1,57 @@
+"""How a kind or a target declares the manifest fields that it reads, each with its rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+ParamValue = str | int | bool | tuple[str, ...]
+Params = Mapping[str, ParamValue]
+
+
+class FieldType(StrEnum):
+    """The TOML type that a field takes."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXTS = "list of texts"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One manifest field.
+
+    `check` gives what is wrong with a value of the right type, or None. `example` is a valid
+    value as it stands in TOML, shown with every error.
+    """
+
+    name: str
+    type: FieldType
+    example: str
+    required: bool = False
+    default: ParamValue | None = None
+    check: Callable[[ParamValue], str | None] | None = None
+    about: str = ""
+
+
+def text(params: Params, name: str) -> str:
+    """Read a text that the manifest has already checked."""
+    value = params[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {type(value).__name__}, not text")
+    return value
+
+
+def optional_text(params: Params, name: str) -> str | None:
+    """Like `text`, but None where the field is absent."""
+    return text(params, name) if name in params else None
+
+
+def integer(params: Params, name: str) -> int:
+    """Read a whole number that the manifest has already checked."""
+    value = params[name]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {type(value).__name__}, not a whole number")
+    return value

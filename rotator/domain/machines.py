@@ -1,0 +1,143 @@
+"""Machines as a rollout sees them. Names and states are Fly's (Machines API)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+RUNNING_STATES: Final = frozenset({"started", "starting", "restarting", "updating", "replacing"})
+DOWN_STATES: Final = frozenset({"created", "stopped", "stopping", "suspended", "suspending"})
+GONE_STATES: Final = frozenset({"destroyed", "destroying", "replaced", "migrated"})
+FAILED_STATES: Final = frozenset({"failed", "launch_failed"})
+
+RESERVED_GROUPS: Final = frozenset(
+    {"fly_app_release_command", "fly_app_test_machine_command", "fly_app_console"}
+)
+"""Process groups of machines that Fly runs for its own ends."""
+
+MARK_ROLLOUT: Final = "rotator_rollout"
+MARK_SECRETS_VERSION: Final = "rotator_secrets_version"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One health check result. `status` is passing, warning or critical."""
+
+    name: str
+    status: str
+
+
+@dataclass(frozen=True)
+class MachineEvent:
+    """One entry of a machine's history. `restart_count` and `exit_code` only with an exit."""
+
+    type: str
+    status: str
+    source: str
+    at: datetime
+    requested_stop: bool = False
+    restarting: bool = False
+    restart_count: int = 0
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class RawConfig:
+    """A machine's whole `config`, value for value as Fly sent it: an update replaces all of it.
+
+    Not shown in a repr, because `env` and `files` may hold secrets.
+    """
+
+    json: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine. `config` is None where its host can't be reached.
+
+    `instance_id` is new with every update. `reads` names the app secrets that it takes; None
+    means all of them (Fly's default).
+    """
+
+    id: str
+    name: str
+    app: str
+    state: str
+    region: str
+    instance_id: str
+    process_group: str
+    host_status: str
+    metadata: Mapping[str, str]
+    config: RawConfig | None
+    created_at: datetime
+    updated_at: datetime
+    checks: tuple[Check, ...] = ()
+    expects_checks: bool = False
+    events: tuple[MachineEvent, ...] = ()
+    reads: frozenset[str] | None = None
+    schedule: str | None = None
+    auto_destroy: bool = False
+    standby_for: tuple[str, ...] = ()
+    cordoned: bool = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it serves, or is about to."""
+        return self.state in RUNNING_STATES
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its host answers, so that it can be updated."""
+        return self.host_status == "ok" and self.config is not None
+
+    @property
+    def healthy(self) -> bool:
+        """Started, and every check passing. Where checks are expected, no result is no health."""
+        if self.state != "started":
+            return False
+        if self.expects_checks and not self.checks:
+            return False
+        return all(check.status == "passing" for check in self.checks)
+
+    @property
+    def crash_looping(self) -> bool:
+        """The rule of flyctl: the newest exit was unasked, restarts, and is not the first."""
+        for event in self.events:
+            if event.type == "exit":
+                return (
+                    not event.requested_stop
+                    and event.restarting
+                    and event.restart_count > 1
+                    and event.exit_code != 0
+                )
+        return False
+
+    @property
+    def marked_secrets_version(self) -> int:
+        """The secrets version that our last update asked for; 0 without one."""
+        mark = self.metadata.get(MARK_SECRETS_VERSION, "")
+        return int(mark) if mark.isascii() and mark.isdigit() else 0
+
+    def reads_secret(self, name: str) -> bool:
+        """Whether the app secret `name` reaches this machine."""
+        return self.reads is None or name in self.reads
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A held machine lease. `nonce` proves it; whoever has it may break the lease."""
+
+    nonce: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class AppOverview:
+    """An app as the Machines API lists it. `machine_count` is None where Fly doesn't say."""
+
+    name: str
+    organization: str
+    status: str
+    machine_count: int | None

@@ -1,0 +1,1 @@
+"""Use cases. Knows the domain and its ports, and no adapter."""

@@ -1,0 +1,133 @@
+"""The start of a rotation: look before anything is touched, take over what stands, begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rotator.domain.credential import Credential, Issued, Version, VersionState
+from rotator.domain.errors import NeedsHuman, NotAllowed, NotFound
+from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.rotation import RotationState
+from rotator.engine.journal import main_app, rotation_event
+from rotator.engine.parts import Parts
+from rotator.engine.step import StepContext
+
+
+async def begin(ctx: StepContext) -> None:
+    """QUEUED becomes RUNNING once the world has been looked at; nothing outside changes here."""
+    await preflight(ctx.parts, ctx.credential)
+    adopted = await find_adoptable(ctx.parts, ctx.credential)
+    now = ctx.parts.clock.now()
+    async with ctx.parts.store.unit() as unit:
+        old = await unit.current_version(ctx.credential.id)
+        if old is None and adopted is not None:
+            old = adopted
+            await unit.save_version(adopted)
+            await unit.append(adoption_event(ctx.parts, ctx.credential, adopted))
+        ctx.rotation = replace(
+            ctx.rotation,
+            state=RotationState.RUNNING,
+            started_at=now,
+            resume_at=now,
+            old_version_id=old.id if old else None,
+        )
+        await unit.save_rotation(ctx.charged(), ctx.claim)
+        event = rotation_event(
+            Action.ROTATION_STARTED,
+            Outcome.INFO,
+            credential=ctx.credential,
+            rotation=ctx.rotation,
+            actor=ctx.parts.actor,
+            at=now,
+            detail={"mode": ctx.rotation.mode.value, "old_version": old.id if old else "none"},
+        )
+        await unit.append(event)
+
+
+async def preflight(parts: Parts, credential: Credential) -> None:
+    """Refuse before anything is touched what could not go well: missing rights, missing apps."""
+    lacking = await parts.authority.missing(credential.spec)
+    if lacking:
+        raise NotAllowed(
+            f"rotator's own token can't rotate {credential.name}: {'; '.join(lacking)}",
+            next_step="give rotator a token with these rights in ROTATOR_FLY_API_TOKEN",
+        )
+    for app in dict.fromkeys(t.app for t in credential.spec.targets if t.app is not None):
+        try:
+            overview = await parts.fleet.app(app)
+        except NotFound as error:
+            raise NotFound(
+                f"{credential.name} is delivered to the app {app!r}, which does not exist or which "
+                "this token may not see",
+                next_step="mend `app` in the manifest, or the token's scope",
+                request_id=error.request_id,
+            ) from error
+        if overview.organization != credential.spec.organization:
+            raise NeedsHuman(
+                f"the app {app!r} belongs to the organisation {overview.organization!r}, not "
+                f"{credential.spec.organization!r}",
+                next_step="mend `app` or `organization` in the manifest",
+            )
+
+
+async def find_adoptable(parts: Parts, credential: Credential) -> Version | None:
+    """What stands at the credential's place although rotator never made it, as a version.
+
+    Asked only while the inventory knows no version at all.
+    """
+    async with parts.store.view() as unit:
+        if await unit.versions(credential.id):
+            return None
+    issued = await _standing(parts, credential)
+    if issued is None:
+        return None
+    now = parts.clock.now()
+    return Version(
+        id=parts.new_id(),
+        credential_id=credential.id,
+        rotation_id=None,
+        state=VersionState.CURRENT,
+        issued=issued,
+        sealed=False,
+        created_at=now,
+        promoted_at=issued.created_at,
+    )
+
+
+async def _standing(parts: Parts, credential: Credential) -> Issued | None:
+    """The newest value at the issuer, else what the first target shows."""
+    kind = parts.kinds[credential.spec.kind]
+    held = await kind.holdings(credential.spec)
+    if held:
+        return newest(held)
+    for spec in credential.spec.targets:
+        state = await parts.targets[spec.type].inspect(spec)
+        if state is not None:
+            return Issued(ref="", name=spec.key, created_at=state.changed_at)
+    return None
+
+
+def newest(held: Sequence[Issued]) -> Issued:
+    """The youngest by creation, then by reference where the issuer tells no date."""
+    return max(held, key=lambda i: (i.created_at is not None, i.created_at or 0, i.ref))
+
+
+def adoption_event(parts: Parts, credential: Credential, version: Version) -> Event:
+    """The event that a value made by somebody else is now tracked."""
+    issued = version.issued
+    return Event(
+        action=Action.VERSION_ADOPTED,
+        outcome=Outcome.INFO,
+        actor=parts.actor,
+        at=parts.clock.now(),
+        credential=credential.name,
+        kind=credential.spec.kind,
+        organization=credential.spec.organization,
+        app=main_app(credential),
+        detail={
+            "version": version.id,
+            "issued_as": issued.name if issued else "",
+            "created_at": issued.created_at.isoformat() if issued and issued.created_at else "",
+        },
+    )

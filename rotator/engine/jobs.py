@@ -1,0 +1,196 @@
+"""The recurring jobs of a worker. None holds state of its own: the database says what is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from rotator.domain.credential import Credential, CredentialStatus
+from rotator.domain.due import decide
+from rotator.domain.errors import Busy, InputError, RotatorError
+from rotator.domain.events import Action, Outcome
+from rotator.domain.ports import Signer, WorkerRecord
+from rotator.domain.rotation import Actor, Mode, Rotation, StepState
+from rotator.engine.advance import advance
+from rotator.engine.checkpoint import sign_checkpoint
+from rotator.engine.inventory import credential_event
+from rotator.engine.journal import rotation_event
+from rotator.engine.parts import Parts
+from rotator.engine.reconcile import reconcile
+from rotator.engine.request import Wish, queue
+
+_log = logging.getLogger(__name__)
+_PAGE = 50
+EXPIRY_WARNING = timedelta(days=14)
+SCHEDULE = Actor("schedule", "policy")
+
+
+async def find_due(parts: Parts) -> Sequence[Rotation]:
+    """Queue a rotation for every credential that is due and may start now.
+
+    Costs as much as what is due: the database hands out only those.
+    """
+    queued: list[Rotation] = []
+    now = parts.clock.now()
+    async with parts.store.view() as unit:
+        due = await unit.due(now, _PAGE)
+    for credential in due:
+        rotation = await _consider(parts, credential, now)
+        if rotation is not None:
+            queued.append(rotation)
+    return queued
+
+
+async def _consider(parts: Parts, credential: Credential, now: datetime) -> Rotation | None:
+    async with parts.store.unit() as unit:
+        current = await unit.current_version(credential.id)
+        active = await unit.active_rotation(credential.id)
+        decision = decide(credential, current, active, now)
+        reason = decision.reason
+        if not decision.due:
+            await unit.save_credential(replace(credential, due_at=decision.until, updated_at=now))
+            if decision.until is None:
+                event = credential_event(
+                    parts, credential, Action.CREDENTIAL_OVERDUE, now, why=reason.sentence
+                )
+                await unit.append(event)
+            return None
+        wish = Wish(SCHEDULE, reason.sentence, reason.code.value, Mode.NORMAL)
+        await unit.append(
+            credential_event(parts, credential, Action.CREDENTIAL_DUE, now, why=reason.sentence)
+        )
+        try:
+            return await queue(parts, unit, credential, wish)
+        except (Busy, InputError) as error:
+            _log.info("%s is due but can't start: %s", credential.name, error)
+            return None
+
+
+@dataclass
+class Runner:
+    """Advances rotations side by side, up to the concurrency limit, each at most once here."""
+
+    parts: Parts
+
+    def __post_init__(self) -> None:
+        self._under_way: set[str] = set()
+
+    async def run_ready(self) -> int:
+        """Advance every rotation that wants a worker now, until none does. Gives how many."""
+        done = 0
+        async with asyncio.TaskGroup() as group:
+            while not self.parts.stopping.is_set():
+                free = self.parts.limits.concurrency - len(self._under_way)
+                ready = await self._ready(max(free, 0))
+                for rotation in ready:
+                    self._under_way.add(rotation.id)
+                    group.create_task(self._advance(rotation.id))
+                    done += 1
+                if not self._under_way:
+                    break
+                await self.parts.clock.sleep(0.2)
+        return done
+
+    async def _ready(self, room: int) -> Sequence[Rotation]:
+        if room == 0:
+            return ()
+        now = self.parts.clock.now()
+        async with self.parts.store.view() as unit:
+            found = await unit.runnable(now, room + len(self._under_way))
+        return [r for r in found if r.id not in self._under_way][:room]
+
+    async def _advance(self, rotation_id: str) -> None:
+        try:
+            if not await advance(self.parts, rotation_id):
+                await self.parts.clock.sleep(1)
+        except RotatorError as error:
+            _log.warning("rotation %s: %s; it is taken up again soon", rotation_id, error)
+            await self.parts.clock.sleep(2)
+        finally:
+            self._under_way.discard(rotation_id)
+
+
+async def recover(parts: Parts) -> Sequence[str]:
+    """Tell of rotations that a crash left in the middle of a step. They are claimed and go on as
+    soon as the dead worker's claim runs out; nothing needs to be done for that."""
+    left: list[str] = []
+    now = parts.clock.now()
+    async with parts.store.unit() as unit:
+        for rotation in await unit.runnable(now, _PAGE):
+            steps = await unit.steps(rotation.id)
+            open_steps = [s for s in steps if s.state is StepState.INTENDED]
+            if not open_steps:
+                continue
+            left.append(rotation.id)
+            credential = await unit.credential_by_id(rotation.credential_id)
+            await unit.append(
+                rotation_event(
+                    Action.ROTATION_RECOVERED,
+                    Outcome.UNKNOWN,
+                    credential=credential,
+                    rotation=rotation,
+                    actor=parts.actor,
+                    at=now,
+                    detail={"open_step": open_steps[-1].name.value},
+                )
+            )
+    return left
+
+
+async def reconcile_all(parts: Parts) -> int:
+    """Hold every managed credential against its issuer. Failures of one don't stop the others."""
+    async with parts.store.view() as unit:
+        credentials = await unit.credentials(status=CredentialStatus.MANAGED)
+    for credential in credentials:
+        if parts.stopping.is_set():
+            break
+        try:
+            await reconcile(parts, credential)
+        except RotatorError as error:
+            _log.warning("reconcile %s: %s; tried again at the next run", credential.name, error)
+    return len(credentials)
+
+
+async def watch_expiries(parts: Parts) -> int:
+    """Say which current values expire before their next rotation could replace them."""
+    now = parts.clock.now()
+    told = 0
+    async with parts.store.unit() as unit:
+        for version in await unit.expiring(now + EXPIRY_WARNING, _PAGE):
+            credential = await unit.credential_by_id(version.credential_id)
+            expires = version.issued.expires_at if version.issued else None
+            if credential.status is not CredentialStatus.MANAGED or expires is None:
+                continue
+            if credential.due_at is not None and credential.due_at < expires:
+                continue
+            told += 1
+            await unit.append(
+                credential_event(
+                    parts,
+                    credential,
+                    Action.VERSION_EXPIRING,
+                    now,
+                    expires_at=expires.isoformat(),
+                )
+            )
+    return told
+
+
+async def sign(parts: Parts, signer: Signer) -> None:
+    """Sign the log's head, if anything has happened since."""
+    await sign_checkpoint(parts, signer)
+
+
+async def heartbeat(parts: Parts, worker: WorkerRecord) -> WorkerRecord:
+    """Say that this worker lives; forget workers that have been silent for a day."""
+    async with parts.store.unit() as unit:
+        now = await unit.database_now()
+        alive = replace(worker, seen_at=now)
+        await unit.save_worker(alive)
+        for other in await unit.workers():
+            if now - other.seen_at > timedelta(days=1):
+                await unit.remove_worker(other.id)
+    return alive

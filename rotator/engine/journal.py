@@ -1,0 +1,129 @@
+"""Step intents and outcomes: each one transaction, each with its event (P7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from rotator.domain.credential import Credential
+from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.rotation import Actor, Rotation, Step, StepName, StepState
+
+SINCE = "since"
+"""Key in a step's detail: when it was first intended, for its patience."""
+
+
+def step_event(
+    action: Action,
+    outcome: Outcome,
+    *,
+    credential: Credential,
+    rotation: Rotation,
+    step: Step,
+    actor: Actor,
+    at: datetime,
+    error: str | None = None,
+) -> Event:
+    """The event that tells of one step."""
+    detail = {"step": step.name.value, "attempt": str(step.attempt), **step.detail}
+    detail.pop(SINCE, None)
+    if error is not None:
+        detail["error"] = error
+    return Event(
+        action=action,
+        outcome=outcome,
+        actor=actor,
+        at=at,
+        reason=rotation.reason,
+        credential=credential.name,
+        kind=credential.spec.kind,
+        organization=credential.spec.organization,
+        app=_app_of(credential, step),
+        target=step.subject if step.name in (StepName.DELIVER, StepName.RESTORE) else None,
+        rotation_id=rotation.id,
+        request_id=step.request_id,
+        detail=detail,
+    )
+
+
+def _app_of(credential: Credential, step: Step) -> str | None:
+    if step.name in (StepName.ROLL_OUT, StepName.ROLL_BACK):
+        return step.subject
+    for target in credential.spec.targets:
+        if target.key == step.subject:
+            return target.app
+    return main_app(credential)
+
+
+def main_app(credential: Credential) -> str | None:
+    """The app that a credential is about: where it lives, else the first that reads it."""
+    app = credential.spec.params.get("app")
+    if isinstance(app, str):
+        return app
+    return next((t.app for t in credential.spec.targets if t.app is not None), None)
+
+
+def rotation_event(
+    action: Action,
+    outcome: Outcome,
+    *,
+    credential: Credential,
+    rotation: Rotation,
+    actor: Actor,
+    at: datetime,
+    detail: Mapping[str, str] | None = None,
+) -> Event:
+    """An event about a rotation as a whole, or about a version in it."""
+    return Event(
+        action=action,
+        outcome=outcome,
+        actor=actor,
+        at=at,
+        reason=rotation.reason,
+        credential=credential.name,
+        kind=credential.spec.kind,
+        organization=credential.spec.organization,
+        app=main_app(credential),
+        rotation_id=rotation.id,
+        detail=detail or {},
+    )
+
+
+def intended(step: Step, at: datetime) -> Step:
+    """The step with one more intent."""
+    detail = {SINCE: at.isoformat(), **step.detail}
+    return replace(
+        step,
+        state=StepState.INTENDED,
+        attempt=step.attempt + 1,
+        intent_at=at,
+        outcome_at=None,
+        not_before=None,
+        error=None,
+        request_id=None,
+        detail=detail,
+    )
+
+
+def since(step: Step, now: datetime) -> datetime:
+    """When the step was first intended."""
+    text = step.detail.get(SINCE)
+    return datetime.fromisoformat(text) if text else now
+
+
+def planned_again(step: Step) -> Step:
+    """The step as it was before its last tries, with a fresh patience.
+
+    One attempt stays on record, so that a mint still looks for what an earlier try left behind.
+    """
+    detail = {key: value for key, value in step.detail.items() if key != SINCE}
+    return replace(
+        step,
+        state=StepState.PLANNED,
+        attempt=min(step.attempt, 1),
+        outcome_at=None,
+        not_before=None,
+        error=None,
+        detail=detail,
+    )

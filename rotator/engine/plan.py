@@ -1,0 +1,236 @@
+"""What a rotation would do, step by step, without doing it; and whether the world still fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rotator.domain.credential import Credential, Version, VersionState
+from rotator.domain.errors import RotatorError
+from rotator.domain.machines import Machine
+from rotator.domain.policy import RolloutMode
+from rotator.domain.ports import TargetState
+from rotator.domain.protocol import RULES, SEQUENCES, rolled_apps, subjects
+from rotator.domain.rollout import RolloutPlan, plan_rollout
+from rotator.domain.rotation import Mode, StepName
+from rotator.engine.adoption import all_machines
+from rotator.engine.begin import find_adoptable, preflight
+from rotator.engine.parts import Parts
+
+BOOT_ESTIMATE = timedelta(seconds=20)
+"""What a machine's update, boot and checks usually take; only for the estimate in plans."""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One line of a plan: the step, its subject, and the API calls that it makes, in order."""
+
+    step: StepName
+    subject: str
+    effect: str
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AppRollout:
+    """What would happen to one app's machines."""
+
+    app: str
+    plan: RolloutPlan
+    minutes: float
+
+
+@dataclass(frozen=True)
+class CredentialPlan:
+    """The whole plan for one credential.
+
+    `blockers` say why it can't start; `warnings` what to know before; `fingerprint` changes when
+    anything that the plan rests on does.
+    """
+
+    credential: Credential
+    mode: Mode
+    steps: tuple[PlannedStep, ...]
+    rollouts: tuple[AppRollout, ...]
+    revokes: str
+    revoke_at: datetime | None
+    minutes: float
+    blockers: tuple[str, ...]
+    warnings: tuple[str, ...]
+    fingerprint: str
+
+
+async def plan_rotation(
+    parts: Parts,
+    credential: Credential,
+    versions: Sequence[Version],
+    mode: Mode = Mode.NORMAL,
+) -> CredentialPlan:
+    """Look at the world and say what rotating this credential would do. Reads only."""
+    blockers = await _blockers(parts, credential)
+    targets: dict[str, TargetState | None] = {}
+    rollouts: list[AppRollout] = []
+    current = next((v for v in versions if v.state is VersionState.CURRENT), None)
+    machines: dict[str, Sequence[Machine]] = {}
+    if not blockers:
+        for spec in credential.spec.targets:
+            targets[spec.key] = await parts.targets[spec.type].inspect(spec)
+        for app in rolled_apps(credential.spec):
+            machines[app] = await all_machines(parts.fleet, app)
+            rollouts.append(_app_rollout(parts, credential, app, machines[app]))
+        if not versions:
+            current = await find_adoptable(parts, credential)
+    overlap = credential.spec.policy.overlap if mode is Mode.NORMAL else timedelta(0)
+    minutes = round(sum(r.minutes for r in rollouts) + 0.1, 1)
+    return CredentialPlan(
+        credential=credential,
+        mode=mode,
+        steps=_steps(parts, credential, mode, rollouts),
+        rollouts=tuple(rollouts),
+        revokes=_revokes(current),
+        revoke_at=parts.clock.now() + timedelta(minutes=minutes) + overlap if current else None,
+        minutes=minutes,
+        blockers=tuple(blockers),
+        warnings=_warnings(credential, current, targets, rollouts, mode),
+        fingerprint=_fingerprint(credential, mode, current, targets, machines),
+    )
+
+
+async def _blockers(parts: Parts, credential: Credential) -> list[str]:
+    try:
+        await preflight(parts, credential)
+    except RotatorError as error:
+        return [str(error)]
+    return []
+
+
+def _app_rollout(
+    parts: Parts, credential: Credential, app: str, machines: Sequence[Machine]
+) -> AppRollout:
+    targets = [t for t in credential.spec.targets if t.app == app]
+    names = [parts.targets[t.type].secret_name(t.params) for t in targets]
+    policy = targets[0].rollout
+    newest = max((m.marked_secrets_version for m in machines), default=0)
+    plan = plan_rollout(
+        machines,
+        policy,
+        secrets_version=newest + 1,
+        names=frozenset(n for n in names if n is not None),
+    )
+    pauses = policy.stagger * max(len(plan.waves) - 1, 0) + policy.soak * plan.canary_waves
+    seconds = (BOOT_ESTIMATE * len(plan.waves) + pauses).total_seconds()
+    return AppRollout(app, plan, round(seconds / 60, 1))
+
+
+def _steps(
+    parts: Parts, credential: Credential, mode: Mode, rollouts: Sequence[AppRollout]
+) -> tuple[PlannedStep, ...]:
+    return tuple(
+        PlannedStep(
+            step=name,
+            subject=subject,
+            effect=RULES[name].effect,
+            calls=_calls(parts, credential, name, subject, rollouts),
+        )
+        for name in SEQUENCES[mode]
+        for subject in subjects(credential.spec, RULES[name].fan)
+    )
+
+
+def _calls(
+    parts: Parts,
+    credential: Credential,
+    name: StepName,
+    subject: str,
+    rollouts: Sequence[AppRollout],
+) -> tuple[str, ...]:
+    if name is StepName.ROLL_OUT:
+        rollout = next((r for r in rollouts if r.app == subject), None)
+        return () if rollout is None else rollout_calls(rollout)
+    if name in (StepName.DELIVER, StepName.CONFIRM):
+        found: list[str] = []
+        for spec in credential.spec.targets:
+            if name is StepName.CONFIRM or spec.key == subject:
+                found += parts.targets[spec.type].calls(spec).get(name.value, ())
+        if name is StepName.CONFIRM:
+            apps = dict.fromkeys(t.app for t in credential.spec.targets if t.app)
+            found += [f"GET /v1/apps/{app}/machines" for app in apps]
+        return tuple(found)
+    kind = parts.kinds[credential.spec.kind]
+    return kind.calls(credential.spec).get(name.value, ())
+
+
+def rollout_calls(rollout: AppRollout) -> tuple[str, ...]:
+    """The calls of one rollout: a machine's are the same for each."""
+    base = f"/v1/apps/{rollout.app}/machines"
+    touched = rollout.plan.restarts + len(rollout.plan.asleep)
+    return (
+        f"GET {base} (once, and before each of {len(rollout.plan.waves)} waves)",
+        (
+            f"{touched} times: POST {base}/ID/lease, GET {base}/ID, POST {base}/ID, "
+            f"GET {base}/ID/wait, GET {base}/ID until healthy, DELETE {base}/ID/lease"
+        ),
+    )
+
+
+def _revokes(current: Version | None) -> str:
+    if current is None:
+        return "nothing: no value is in use yet"
+    name = current.issued.name if current.issued else current.id
+    origin = "adopted: its value was never known to rotator" if current.adopted else "ours"
+    return f"{name} ({origin})"
+
+
+def _warnings(
+    credential: Credential,
+    current: Version | None,
+    targets: Mapping[str, TargetState | None],
+    rollouts: Sequence[AppRollout],
+    mode: Mode,
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for key, state in targets.items():
+        if state is not None and (current is None or not current.sealed):
+            found.append(
+                f"cannot be undone: {key} holds a value that rotator never knew; "
+                "a failure parks the rotation with both values working"
+            )
+    for target in credential.spec.targets:
+        if target.app and target.rollout.mode is RolloutMode.NONE:
+            found.append(
+                f'{target.key} has rollout = "none": nothing is restarted, and the old value '
+                "stays valid until every machine has started since"
+            )
+    for rollout in rollouts:
+        found += rollout.plan.notes
+        if not rollout.plan.restarts and not rollout.plan.asleep:
+            found.append(f"{rollout.app} has no machine that reads the value")
+    if mode is Mode.REVOKE_FIRST:
+        found.append("consumers fail from the revocation until they have the new value")
+    return tuple(found)
+
+
+def _fingerprint(
+    credential: Credential,
+    mode: Mode,
+    current: Version | None,
+    targets: Mapping[str, TargetState | None],
+    machines: Mapping[str, Sequence[Machine]],
+) -> str:
+    """A digest of everything that the plan rests on."""
+    world = {
+        "credential": credential.name,
+        "spec": repr(credential.spec),
+        "mode": mode.value,
+        "current": current.issued.ref if current and current.issued else None,
+        "targets": {key: state.marker if state else None for key, state in targets.items()},
+        "machines": {
+            app: sorted([m.id, m.instance_id, m.state] for m in listed)
+            for app, listed in machines.items()
+        },
+    }
+    text = json.dumps(world, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,266 @@
+"""Ask for rotations, and move one that waits for a person: rotate, retry, abort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from rotator.domain.credential import Credential, CredentialStatus, Version
+from rotator.domain.errors import Busy, InputError
+from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.ports import Unit
+from rotator.domain.protocol import (
+    BACK,
+    latest_pass,
+    planned_steps,
+    undo_obstacle,
+    undo_steps,
+)
+from rotator.domain.rotation import (
+    Actor,
+    Mode,
+    Rotation,
+    RotationState,
+    Step,
+    StepName,
+    StepState,
+)
+from rotator.engine.journal import planned_again, rotation_event
+from rotator.engine.parts import Parts
+from rotator.engine.step import version_of
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Why and how a credential shall be rotated."""
+
+    actor: Actor
+    reason: str
+    reason_code: str
+    mode: Mode = Mode.NORMAL
+
+
+async def request_rotation(parts: Parts, name: str, wish: Wish) -> Rotation:
+    """Queue a rotation of one credential. Whoever claims it first runs it.
+
+    Raises:
+        InputError: no such credential, not managed, or parked and waiting for a person.
+        Busy: a rotation of it is under way.
+    """
+    async with parts.store.unit() as unit:
+        credential = await unit.credential(name)
+        if credential is None:
+            raise await _unknown(unit, name)
+        return await queue(parts, unit, credential, wish)
+
+
+async def queue(parts: Parts, unit: Unit, credential: Credential, wish: Wish) -> Rotation:
+    """Queue a rotation in a transaction that the caller has begun."""
+    await _refuse_unfit(unit, credential)
+    now = parts.clock.now()
+    old = await unit.current_version(credential.id)
+    rotation = Rotation(
+        id=parts.new_id(),
+        credential_id=credential.id,
+        credential_name=credential.name,
+        state=RotationState.QUEUED,
+        mode=wish.mode,
+        actor=wish.actor,
+        reason=wish.reason,
+        reason_code=wish.reason_code,
+        old_version_id=old.id if old else None,
+        new_version_id=None,
+        requested_at=now,
+        resume_at=now,
+    )
+    steps = planned_steps(credential.spec, wish.mode, rotation.id, parts.new_id)
+    await unit.add_rotation(rotation, steps)
+    await unit.append(_asked(credential, rotation, Action.ROTATION_REQUESTED, wish.actor, now))
+    return rotation
+
+
+async def _unknown(unit: Unit, name: str) -> InputError:
+    known = [c.name for c in await unit.credentials(status=CredentialStatus.MANAGED)]
+    hint = ", ".join(known[:8]) or "none; is the manifest applied?"
+    return InputError(f"there is no credential {name!r}", next_step=f"tracked are: {hint}")
+
+
+async def _refuse_unfit(unit: Unit, credential: Credential) -> None:
+    if credential.status is not CredentialStatus.MANAGED:
+        raise InputError(
+            f"{credential.name} is not in the manifest any more",
+            next_step="put it back into the manifest to have it rotated",
+        )
+    latest = await unit.rotations(credential_id=credential.id, limit=1)
+    if latest and latest[0].state is RotationState.PARKED:
+        raise InputError(
+            f"rotation {latest[0].id} of {credential.name} is parked",
+            next_step=f"`rotator rotate retry {latest[0].id}` or "
+            f"`rotator rotate abort {latest[0].id}`",
+        )
+    active = await unit.active_rotation(credential.id)
+    if active is not None:
+        raise Busy(
+            f"rotation {active.id} of {credential.name} is under way",
+            next_step=f"see `rotator rotate show {active.id}`",
+        )
+
+
+async def retry(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rotation:
+    """Let a parked rotation go on where it stopped, or bring a waiting one's next try forward."""
+    now = parts.clock.now()
+    async with parts.store.unit() as unit:
+        rotation = await known_rotation(unit, rotation_id)
+        credential = await unit.credential_by_id(rotation.credential_id)
+        if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
+            raise InputError(
+                f"rotation {rotation.id} has ended: {rotation.state}",
+                next_step=f"`rotator rotate now {rotation.credential_name}` starts a new one",
+            )
+        if rotation.state is RotationState.PARKED:
+            rotation = await _unpark(parts, unit, credential, rotation, now)
+        else:
+            rotation = replace(rotation, resume_at=now)
+            await _hasten_waits(unit, rotation, now)
+        await unit.append(
+            _asked(credential, rotation, Action.ROTATION_RETRIED, actor, now, reason=reason)
+        )
+    return rotation
+
+
+async def _unpark(
+    parts: Parts, unit: Unit, credential: Credential, rotation: Rotation, now: datetime
+) -> Rotation:
+    everything = await unit.steps(rotation.id)
+    steps = latest_pass(everything)
+    fresh: tuple[Step, ...] = ()
+    state = _resumed_state(rotation, steps)
+    if not steps:
+        first = max(s.position for s in everything) + 1
+        fresh = planned_steps(
+            credential.spec, rotation.mode, rotation.id, parts.new_id, first_position=first
+        )
+        rotation = replace(rotation, new_version_id=None, remints=0)
+    rotation = replace(
+        rotation, state=state, resume_at=now, ended_at=None, parked=None, abort_requested_at=None
+    )
+    waiting = [planned_again(s) for s in steps if not s.ended and s.state is not StepState.PLANNED]
+    await unit.reopen_rotation(rotation, [*waiting, *fresh])
+    return rotation
+
+
+def _resumed_state(rotation: Rotation, steps: Sequence[Step]) -> RotationState:
+    if rotation.started_at is None:
+        return RotationState.QUEUED
+    if any(s.name in BACK for s in steps):
+        return RotationState.UNDOING
+    if any(s.name is StepName.PROMOTE and s.ended for s in steps):
+        return RotationState.RETIRING
+    return RotationState.RUNNING
+
+
+async def _hasten_waits(unit: Unit, rotation: Rotation, now: datetime) -> None:
+    """Forget back-offs, but never an overlap: consumers may still use the old value."""
+    steps = await unit.steps(rotation.id)
+    hastened = [
+        replace(s, not_before=now)
+        for s in steps
+        if s.state is StepState.WAITING and s.not_before is not None
+    ]
+    await unit.reopen_rotation(rotation, hastened)
+
+
+async def abort(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rotation:
+    """Turn a rotation back: what was delivered is restored, the new value revoked.
+
+    Raises:
+        InputError: it has ended or been promoted, or its old value can't be put back.
+    """
+    now = parts.clock.now()
+    async with parts.store.unit() as unit:
+        rotation = await known_rotation(unit, rotation_id)
+        credential = await unit.credential_by_id(rotation.credential_id)
+        steps = latest_pass(await unit.steps(rotation.id))
+        old = await version_of(unit, rotation.old_version_id)
+        _refuse_abort(rotation, steps, old)
+        if rotation.state is RotationState.PARKED:
+            rotation = await _undo_parked(parts, unit, credential, rotation, steps)
+        else:
+            await unit.request_abort(rotation.id, now)
+        await unit.append(
+            _asked(credential, rotation, Action.ROTATION_ABORTED, actor, now, reason=reason)
+        )
+        return await known_rotation(unit, rotation_id)
+
+
+def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
+    if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
+        raise InputError(f"rotation {rotation.id} has ended: {rotation.state}")
+    if rotation.state is RotationState.UNDOING:
+        raise InputError(f"rotation {rotation.id} is being undone already")
+    if any(s.name is StepName.PROMOTE and s.ended for s in steps):
+        raise InputError(
+            f"rotation {rotation.id} can't be undone: the new value is promoted",
+            next_step=f"`rotator rotate now {rotation.credential_name}` replaces it with a newer",
+        )
+    obstacle = undo_obstacle(steps, old)
+    if obstacle is not None:
+        raise InputError(
+            f"rotation {rotation.id} can't be undone: {obstacle}",
+            next_step=f"`rotator rotate retry {rotation.id}` finishes it",
+        )
+
+
+async def _undo_parked(
+    parts: Parts, unit: Unit, credential: Credential, rotation: Rotation, steps: Sequence[Step]
+) -> Rotation:
+    now = parts.clock.now()
+    undone = not steps
+    state = RotationState.ROLLED_BACK if undone else RotationState.UNDOING
+    back: Sequence[Step] = ()
+    if not undone:
+        going_back = [s for s in steps if s.name in BACK]
+        back = [planned_again(s) for s in going_back if not s.ended] or undo_steps(
+            steps, credential.spec, rotation.id, parts.new_id
+        )
+    rotation = replace(
+        rotation,
+        state=state,
+        resume_at=None if undone else now,
+        ended_at=now if undone else None,
+        parked=None,
+    )
+    await unit.reopen_rotation(rotation, back)
+    return rotation
+
+
+async def known_rotation(unit: Unit, rotation_id: str) -> Rotation:
+    """The rotation, or an `InputError` that says how to find ids."""
+    rotation = await unit.rotation(rotation_id)
+    if rotation is None:
+        raise InputError(
+            f"there is no rotation {rotation_id!r}", next_step="`rotator rotate show` lists them"
+        )
+    return rotation
+
+
+def _asked(
+    credential: Credential,
+    rotation: Rotation,
+    action: Action,
+    actor: Actor,
+    at: datetime,
+    *,
+    reason: str = "",
+) -> Event:
+    event = rotation_event(
+        action,
+        Outcome.INFO,
+        credential=credential,
+        rotation=rotation,
+        actor=actor,
+        at=at,
+        detail={"mode": rotation.mode.value, "reason_code": rotation.reason_code},
+    )
+    return replace(event, reason=reason or rotation.reason)

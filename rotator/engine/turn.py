@@ -1,0 +1,242 @@
+"""Where a rotation goes when a step has failed, when a person turns it back, and how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from rotator.domain.credential import Credential, VersionState
+from rotator.domain.errors import NotAllowed, RotatorError
+from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.policy import OnFailure
+from rotator.domain.ports import Unit
+from rotator.domain.protocol import RULES, OnStepFailure, undo_obstacle, undo_steps
+from rotator.domain.rotation import (
+    Parked,
+    Rotation,
+    RotationState,
+    Step,
+    StepName,
+    StepState,
+)
+from rotator.domain.schedule import next_due
+from rotator.engine.journal import planned_again, rotation_event
+from rotator.engine.step import StepContext, told, version_of
+
+REMINTS_ALLOWED = 1
+
+
+async def turn(ctx: StepContext, error: RotatorError) -> None:
+    """A step has failed for good: regenerate once, undo, or park, as the protocol's table says."""
+    now = ctx.parts.clock.now()
+    if ctx.rotation.state is RotationState.QUEUED:
+        await _park(ctx, error, now, "nothing was touched; the old value is in use as before")
+        return
+    ctx.step = replace(
+        ctx.step,
+        state=StepState.FAILED,
+        outcome_at=now,
+        not_before=None,
+        detail={**ctx.step.detail, **ctx.notes},
+        error=error.message,
+        request_id=error.request_id,
+    )
+    course = await _course(ctx, error)
+    if course is OnStepFailure.REMINT:
+        await _remint(ctx, error, now)
+    elif course is OnStepFailure.UNDO:
+        await _undo(ctx, error, now)
+    else:
+        await _park(ctx, error, now, await _what_is_safe(ctx))
+
+
+async def _course(ctx: StepContext, error: RotatorError) -> OnStepFailure:
+    if ctx.rotation.state is not RotationState.RUNNING or isinstance(error, NotAllowed):
+        return OnStepFailure.PARK
+    wanted = RULES[ctx.step.name].on_failure
+    if wanted is OnStepFailure.REMINT:
+        if ctx.rotation.remints < REMINTS_ALLOWED:
+            return OnStepFailure.REMINT
+        wanted = OnStepFailure.UNDO
+    if ctx.step.name is StepName.ROLL_OUT and _rollout_course(ctx) is not OnFailure.UNDO:
+        asked_back = ctx.rotation.abort_requested_at is not None
+        wanted = OnStepFailure.UNDO if asked_back else OnStepFailure.PARK
+    if wanted is OnStepFailure.UNDO and await _obstacle(ctx) is not None:
+        return OnStepFailure.PARK
+    return wanted
+
+
+def _rollout_course(ctx: StepContext) -> OnFailure:
+    return next(
+        t.rollout.on_failure for t in ctx.credential.spec.targets if t.app == ctx.step.subject
+    )
+
+
+async def _obstacle(ctx: StepContext) -> str | None:
+    async with ctx.parts.store.view() as unit:
+        old = await version_of(unit, ctx.rotation.old_version_id)
+    return undo_obstacle(ctx.steps, old)
+
+
+async def _what_is_safe(ctx: StepContext) -> str:
+    """One sentence on what works while the rotation is parked."""
+    if ctx.rotation.state is RotationState.RETIRING:
+        return "the new value is in use everywhere; the old one may still be accepted"
+    async with ctx.parts.store.view() as unit:
+        old = await version_of(unit, ctx.rotation.old_version_id)
+    if old is not None and old.state in (VersionState.REVOKED, VersionState.RETIRING):
+        return "the old value is revoked; the new one is valid and stands where it was delivered"
+    obstacle = undo_obstacle(ctx.steps, old)
+    if obstacle is None:
+        return "the old value still works and is in use wherever the new one is not"
+    return f"both values work, so nothing is broken; it can't be undone by itself: {obstacle}"
+
+
+async def _remint(ctx: StepContext, error: RotatorError, now: datetime) -> None:
+    """Give the refused value up and go back to the mint, once; the mint revokes what it left."""
+    async with ctx.parts.store.unit() as unit:
+        version = await version_of(unit, ctx.rotation.new_version_id)
+        if version is not None:
+            await unit.save_version(replace(version, state=VersionState.DISCARDED, ended_at=now))
+            await unit.erase(version.id)
+        await unit.append(told(ctx, Action.STEP_FAILED, Outcome.FAILED, now, error))
+        for step in ctx.steps:
+            if step.name in (StepName.MINT, StepName.PROVE):
+                await unit.save_step(planned_again(step), ctx.claim)
+        await unit.save_rotation(
+            replace(ctx.charged(), remints=ctx.rotation.remints + 1, resume_at=now), ctx.claim
+        )
+
+
+async def _undo(ctx: StepContext, error: RotatorError, now: datetime) -> None:
+    """Add the steps that take back what was begun. A value refused twice ends parked."""
+    parked = None
+    if ctx.step.name is StepName.PROVE:
+        parked = _parked(ctx.rotation, error, "the new values were revoked; the old one is in use")
+    rotation = replace(ctx.charged(), state=RotationState.UNDOING, resume_at=now, parked=parked)
+    steps = undo_steps(
+        [ctx.step if s.id == ctx.step.id else s for s in ctx.steps],
+        ctx.credential.spec,
+        rotation.id,
+        ctx.parts.new_id,
+    )
+    async with ctx.parts.store.unit() as unit:
+        await unit.save_step(ctx.step, ctx.claim)
+        await unit.add_steps(steps, ctx.claim)
+        await unit.save_rotation(rotation, ctx.claim)
+        await unit.append(
+            told(ctx, Action.STEP_FAILED, Outcome.FAILED, now, error),
+            _about(ctx, rotation, Action.ROTATION_UNDOING, Outcome.INFO, now, cause=str(error)),
+        )
+
+
+def _parked(rotation: Rotation, error: RotatorError, safe: str) -> Parked:
+    command = f"rotator rotate retry {rotation.id}"
+    if error.next_step:
+        command = f"{error.next_step}, then: {command}"
+    return Parked(error.message, safe, command)
+
+
+async def _park(ctx: StepContext, error: RotatorError, now: datetime, safe: str) -> None:
+    rotation = replace(
+        ctx.charged(),
+        state=RotationState.PARKED,
+        resume_at=None,
+        ended_at=now,
+        parked=_parked(ctx.rotation, error, safe),
+    )
+    events = [_about(ctx, rotation, Action.ROTATION_PARKED, Outcome.FAILED, now, cause=str(error))]
+    async with ctx.parts.store.unit() as unit:
+        if ctx.step.state is StepState.FAILED:
+            await unit.save_step(ctx.step, ctx.claim)
+            events.insert(0, told(ctx, Action.STEP_FAILED, Outcome.FAILED, now, error))
+        await unit.save_rotation(rotation, ctx.claim)
+        await unit.save_credential(replace(ctx.credential, due_at=None, updated_at=now))
+        await unit.append(*events)
+
+
+async def turn_back_on_request(ctx: StepContext) -> bool:
+    """A person asked to abort: undo if that is possible. False where it no longer is, and the
+    rotation goes on forwards, because both values work and stopping half way helps nobody."""
+    now = ctx.parts.clock.now()
+    rotation = replace(ctx.rotation, resume_at=now)
+    events: list[Event] = []
+    steps: tuple[Step, ...] = ()
+    obstacle = None
+    if ctx.rotation.state is RotationState.QUEUED:
+        rotation = replace(rotation, state=RotationState.ROLLED_BACK, ended_at=now, resume_at=None)
+        events.append(_about(ctx, rotation, Action.ROTATION_ROLLED_BACK, Outcome.OK, now))
+    elif ctx.rotation.state is RotationState.RUNNING:
+        obstacle = await _obstacle(ctx)
+        if obstacle is None:
+            rotation = replace(rotation, state=RotationState.UNDOING)
+            steps = undo_steps(ctx.steps, ctx.credential.spec, rotation.id, ctx.parts.new_id)
+            events.append(_about(ctx, rotation, Action.ROTATION_UNDOING, Outcome.INFO, now))
+        else:
+            events.append(
+                _about(ctx, rotation, Action.ROTATION_ABORTED, Outcome.FAILED, now, cause=obstacle)
+            )
+    async with ctx.parts.store.unit() as unit:
+        if steps:
+            await unit.add_steps(steps, ctx.claim)
+        await unit.request_abort(rotation.id, None)
+        await unit.save_rotation(rotation, ctx.claim)
+        await unit.append(*events)
+    return obstacle is None
+
+
+async def finish(ctx: StepContext, state: RotationState) -> None:
+    """All steps have ended: the rotation takes its last state."""
+    now = ctx.parts.clock.now()
+    rotation = replace(ctx.charged(), state=state, resume_at=None, ended_at=now)
+    action, outcome = {
+        RotationState.SUCCEEDED: (Action.ROTATION_SUCCEEDED, Outcome.OK),
+        RotationState.ROLLED_BACK: (Action.ROTATION_ROLLED_BACK, Outcome.OK),
+        RotationState.PARKED: (Action.ROTATION_PARKED, Outcome.FAILED),
+    }[state]
+    async with ctx.parts.store.unit() as unit:
+        await unit.save_rotation(rotation, ctx.claim)
+        if state is RotationState.ROLLED_BACK:
+            await unit.save_credential(await _due_after_rollback(ctx, unit, now))
+        elif state is RotationState.PARKED:
+            await unit.save_credential(replace(ctx.credential, due_at=None, updated_at=now))
+        await unit.append(_about(ctx, rotation, action, outcome, now))
+
+
+async def _due_after_rollback(ctx: StepContext, unit: Unit, now: datetime) -> Credential:
+    """Try again after a while, but not for ever (P5)."""
+    limits = ctx.parts.limits
+    recent = await unit.rotations(credential_id=ctx.credential.id, limit=limits.rollbacks_in_a_row)
+    in_a_row = len(recent) == limits.rollbacks_in_a_row and all(
+        r.state is RotationState.ROLLED_BACK or r.id == ctx.rotation.id for r in recent
+    )
+    scheduled = next_due(ctx.credential.spec.policy, anchor=now, seed=ctx.credential.id)
+    due_at = None
+    if not in_a_row and scheduled is not None:
+        due_at = now + limits.retry_after_rollback
+    return replace(ctx.credential, due_at=due_at, updated_at=now)
+
+
+def _about(
+    ctx: StepContext,
+    rotation: Rotation,
+    action: Action,
+    outcome: Outcome,
+    at: datetime,
+    *,
+    cause: str = "",
+) -> Event:
+    detail = {"api_calls": str(rotation.api_calls)}
+    if cause:
+        detail["cause"] = cause
+    if rotation.parked is not None:
+        detail |= {"safe": rotation.parked.safe, "next": rotation.parked.next_command}
+    return rotation_event(
+        action,
+        outcome,
+        credential=ctx.credential,
+        rotation=rotation,
+        actor=ctx.parts.actor,
+        at=at,
+        detail=detail,
+    )

@@ -1,0 +1,1 @@
+"""The Fly client: transport, GraphQL, the Machines API and tokens."""

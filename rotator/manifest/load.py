@@ -1,0 +1,273 @@
+"""Parse a manifest: every problem in it is found and told at once."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path as FilePath
+from typing import Final, Protocol
+
+from rotator.domain.credential import CredentialSpec, TargetSpec
+from rotator.domain.errors import InputError
+from rotator.domain.fields import Field, Params, ParamValue
+from rotator.domain.names import wrong_credential, wrong_organization
+from rotator.domain.policy import Policy, RolloutMode, RolloutPolicy
+from rotator.manifest.locate import key_lines
+from rotator.manifest.policies import read_policy, read_rollout
+from rotator.manifest.problems import ManifestError, Problem, Problems
+from rotator.manifest.reader import Table
+
+MANIFEST_BYTES: Final = 1024 * 1024
+_TARGETS: Final = 'targets = [ { type = "fly-secret", app = "web", name = "SESSION_KEY" } ]'
+
+
+class KindRules(Protocol):
+    """What the manifest needs to know of a kind (`domain.ports.Kind` has it all)."""
+
+    fields: tuple[Field, ...]
+
+    def check(self, params: Params) -> str | None: ...
+    def place(self, name: str, organization: str, params: Params) -> str: ...
+
+
+class TargetRules(Protocol):
+    """What the manifest needs to know of a target (`domain.ports.Target` has it all)."""
+
+    fields: tuple[Field, ...]
+
+    def check(self, params: Params) -> str | None: ...
+    def key(self, params: Params) -> str: ...
+    def app(self, params: Params) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that holds. `digest` changes with the file."""
+
+    path: str
+    organization: str
+    specs: tuple[CredentialSpec, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    owner: str | None
+    runbook: str | None
+    policy: Policy
+    rollout: RolloutPolicy
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What every part of the reading needs."""
+
+    kinds: Mapping[str, KindRules]
+    targets: Mapping[str, TargetRules]
+    folder: FilePath
+    now: datetime
+    organization: str
+
+
+def load_manifest(
+    path: FilePath,
+    kinds: Mapping[str, KindRules],
+    targets: Mapping[str, TargetRules],
+    now: datetime,
+) -> Manifest:
+    """Read a manifest file.
+
+    Raises:
+        InputError: the file is missing, unreadable or too large.
+        ManifestError: what it says can't be taken.
+    """
+    try:
+        if path.stat().st_size > MANIFEST_BYTES:
+            raise InputError("is larger than 1 MiB", where=str(path))
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            "there is no such manifest", where=str(path), next_step="`rotator init` writes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"can't be read: {why}", where=str(path)) from None
+    return parse_manifest(text, str(path), kinds, targets, now, folder=path.parent)
+
+
+def parse_manifest(
+    text: str,
+    filename: str,
+    kinds: Mapping[str, KindRules],
+    targets: Mapping[str, TargetRules],
+    now: datetime,
+    *,
+    folder: FilePath = FilePath(),
+) -> Manifest:
+    """Read a manifest's text. See `load_manifest`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = _syntax_line(str(error), text)
+        raise ManifestError((Problem(filename, line, "syntax", str(error)),)) from None
+    problems = Problems(filename, key_lines(text))
+    root = Table(data, (), problems)
+    organization = root.text("organization", 'organization = "acme"', required=True) or ""
+    if organization:
+        root.named("organization", organization, wrong_organization)
+    reading = _Reading(kinds, targets, folder, now, organization)
+    defaults = _defaults(root.table("defaults"), reading)
+    specs = _credentials(root.table("credentials"), defaults, reading)
+    root.finish()
+    _unique(specs, root)
+    problems.raise_if_any()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Manifest(filename, organization, tuple(specs), digest)
+
+
+def _syntax_line(message: str, text: str) -> int:
+    """tomllib says `(at line 3, column 5)` or `(at end of document)`."""
+    _, _, rest = message.rpartition("at line ")
+    number = rest.split(",")[0]
+    return int(number) if number.isdigit() else max(1, text.count("\n"))
+
+
+def _defaults(table: Table | None, reading: _Reading) -> _Defaults:
+    if table is None:
+        return _Defaults(None, None, Policy(), RolloutPolicy())
+    policy, rollout = table.table("policy"), table.table("rollout")
+    found = _Defaults(
+        owner=table.text("owner", 'owner = "platform@acme.example"'),
+        runbook=table.text("runbook", 'runbook = "https://runbooks.acme.example"'),
+        policy=read_policy(policy, Policy(), reading.folder, reading.now) if policy else Policy(),
+        rollout=read_rollout(rollout, RolloutPolicy()) if rollout else RolloutPolicy(),
+    )
+    table.finish()
+    return found
+
+
+def _credentials(
+    table: Table | None, defaults: _Defaults, reading: _Reading
+) -> list[CredentialSpec]:
+    if table is None:
+        return []
+    specs = []
+    for name in table.keys:
+        table.named(name, name, wrong_credential)
+        inner = table.table(name)
+        spec = _credential(name, inner, defaults, reading) if inner else None
+        if spec is not None:
+            specs.append(spec)
+    return specs
+
+
+def _credential(
+    name: str, table: Table, defaults: _Defaults, reading: _Reading
+) -> CredentialSpec | None:
+    kinds = ", ".join(sorted(reading.kinds))
+    kind_name = table.text("kind", 'kind = "secret"', required=True)
+    kind = reading.kinds.get(kind_name or "")
+    if kind_name is not None and kind is None:
+        table.wrong("kind", f"{kind_name!r} is none of {kinds}", 'kind = "secret"')
+    before = len(table.problems.found)
+    policy_table, rollout_table = table.table("policy"), table.table("rollout")
+    policy, rollout = defaults.policy, defaults.rollout
+    if policy_table is not None:
+        policy = read_policy(policy_table, policy, reading.folder, reading.now)
+    if rollout_table is not None:
+        rollout = read_rollout(rollout_table, rollout)
+    owner = table.text("owner", 'owner = "platform@acme.example"') or defaults.owner
+    runbook = table.text("runbook", 'runbook = "https://…"') or defaults.runbook
+    targets = _targets(table, rollout, reading)
+    if kind is None or kind_name is None:
+        return None
+    params = _params(table, kind.fields)
+    table.finish()
+    if len(table.problems.found) > before:
+        return None
+    problem = kind.check(params)
+    if problem is not None:
+        table.problems.add(table.path, problem)
+        return None
+    return CredentialSpec(
+        name=name,
+        kind=kind_name,
+        organization=reading.organization,
+        place=kind.place(name, reading.organization, params),
+        params=params,
+        targets=targets,
+        policy=policy,
+        owner=owner,
+        runbook=runbook,
+    )
+
+
+def _params(table: Table, fields: Sequence[Field]) -> dict[str, ParamValue]:
+    found = {rule.name: table.field(rule) for rule in fields}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _targets(table: Table, rollout: RolloutPolicy, reading: _Reading) -> tuple[TargetSpec, ...]:
+    items = table.array("targets", _TARGETS)
+    if not items:
+        table.wrong("targets", "is missing: where shall the value go?", _TARGETS)
+    found = []
+    for index, item in enumerate(items):
+        inner = Table(item, (*table.at("targets"), index), table.problems)
+        spec = _target(inner, rollout, reading)
+        if spec is not None:
+            found.append(spec)
+    return tuple(found)
+
+
+def _target(table: Table, rollout: RolloutPolicy, reading: _Reading) -> TargetSpec | None:
+    type_name = table.text("type", 'type = "fly-secret"', required=True)
+    if type_name is None:
+        return None
+    rules = reading.targets.get(type_name)
+    if rules is None:
+        table.wrong("type", f"{type_name!r} is none of {', '.join(sorted(reading.targets))}")
+        return None
+    before = len(table.problems.found)
+    rollout = _target_rollout(table, rollout)
+    params = _params(table, rules.fields)
+    table.finish()
+    if len(table.problems.found) > before:
+        return None
+    problem = rules.check(params)
+    if problem is not None:
+        table.problems.add(table.path, problem)
+        return None
+    return TargetSpec(type_name, rules.key(params), params, rules.app(params), rollout)
+
+
+def _target_rollout(table: Table, rollout: RolloutPolicy) -> RolloutPolicy:
+    """`rollout = "none"` for short, or a table."""
+    if "rollout" not in table:
+        return rollout
+    if isinstance(table.raw("rollout"), dict):
+        inner = table.table("rollout")
+        return read_rollout(inner, rollout) if inner else rollout
+    mode = table.choice("rollout", RolloutMode, "rolling, none", 'rollout = "none"')
+    return replace(rollout, mode=mode) if mode else rollout
+
+
+def _unique(specs: Sequence[CredentialSpec], root: Table) -> None:
+    """Two credentials at one place, or two values for one target, would undo each other."""
+    places: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for spec in specs:
+        path = ("credentials", spec.name)
+        other = places.setdefault(spec.place, spec.name)
+        if other != spec.name:
+            root.problems.add(path, f"is the same thing as {other!r}: {spec.place}")
+        for index, target in enumerate(spec.targets):
+            holder = keys.setdefault(target.key, spec.name)
+            at = (*path, "targets", index)
+            if holder != spec.name:
+                root.problems.add(at, f"{target.key} is written by {holder!r} already")
+            elif any(t.key == target.key for t in spec.targets[:index]):
+                root.problems.add(at, f"{target.key} is named twice")

@@ -1,0 +1,52 @@
+"""The commented manifest that `rotator init` writes."""
+
+SAMPLE_MANIFEST = """\
+# rotator.toml: what rotator looks after. `rotator check` reads it, `rotator plan` shows what it
+# would do, and nothing is touched before a credential is due or you ask for it.
+
+organization = "{organization}"          # slug of your Fly organisation, see `fly orgs list`
+
+# Everything in here holds for all credentials that don't say otherwise.
+[defaults]
+owner = "platform@example.com"           # shown in reports
+# runbook = "https://runbooks.example.com/rotation"
+
+[defaults.policy]
+every = "30d"                            # or: cron = "0 3 1 * *", zone = "Europe/Berlin"
+overlap = "24h"                          # how long the old value stays valid
+jitter = "2h"                            # spreads rotations that are due together
+max_age = "90d"                          # never older than this
+missed = "catch-up"                      # or "next-window", "alert"
+# window = { days = "mon-thu", start = "09:00", span = "8h", zone = "Europe/Berlin" }
+# blackout = ["2026-12-20/2027-01-04"]   # days on which nothing starts by itself
+# blackout_ics = "freeze.ics"            # the same from a calendar
+
+[defaults.rollout]
+max_unavailable = "33%"                  # of each process group, or a number of machines
+stagger = "10s"                          # pause between waves
+canary = 1                               # this many machines first, alone
+health_timeout = "5m"
+on_failure = "undo"                      # or "pause", "continue"
+
+# An app secret: made here, set on the app, its machines restarted a few at a time.
+# [credentials.web-session-key]
+# kind = "secret"
+# bytes = 32
+# encoding = "base64url"
+# targets = [ {{ type = "fly-secret", app = "web", name = "SESSION_KEY" }} ]
+
+# A deploy token for CI, delivered to a file and to another app.
+# [credentials.ci-web]
+# kind = "deploy-token"
+# app = "web"
+# targets = [
+#   {{ type = "file", path = "/data/ci/web.token" }},
+#   {{ type = "fly-secret", app = "ci-runner", name = "FLY_API_TOKEN" }},
+# ]
+
+# A WireGuard peer; the target receives a wg-quick file.
+# [credentials.office-gateway]
+# kind = "wireguard-peer"
+# region = "fra"
+# targets = [ {{ type = "file", path = "/data/wg/fly.conf" }} ]
+"""

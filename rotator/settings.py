@@ -1,0 +1,117 @@
+"""What the environment says: `ROTATOR_*`, and `.env` in development. No value is ever shown."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from rotator.domain.errors import InputError
+from rotator.domain.secret import Secret
+
+PUBLIC_MACHINES_API = "https://api.machines.dev"
+PRIVATE_MACHINES_API = "http://_api.internal:4280"
+PUBLIC_GRAPHQL_API = "https://api.fly.io"
+
+
+class LogFormat(StrEnum):
+    """How log lines look. AUTO is JSON unless a terminal reads them."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseSettings):
+    """All settings. Each field is the variable `ROTATOR_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROTATOR_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    database_url: str = "sqlite:///rotator.db"
+    machines_api_url: str = PUBLIC_MACHINES_API
+    graphql_api_url: str = PUBLIC_GRAPHQL_API
+    fly_api_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("ROTATOR_FLY_API_TOKEN", "FLY_API_TOKEN")
+    )
+    keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    manifest: Path = Path("rotator.toml")
+    concurrency: int = Field(default=8, ge=1, le=64)
+    log_format: LogFormat = LogFormat.AUTO
+    log_level: str = "info"
+    tick_seconds: float = Field(default=2.0, ge=0.1, le=3600)
+    reconcile_seconds: float = Field(default=900.0, ge=1, le=86_400)
+    claim_seconds: int = Field(default=60, ge=3, le=3600)
+    lease_seconds: int = Field(default=30, ge=5, le=600)
+    stop_seconds: int = Field(default=60, ge=1, le=300)
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("machines_api_url")
+    @classmethod
+    def _machines_base(cls, value: str) -> str:
+        if value == "internal":
+            return PRIVATE_MACHINES_API
+        return _base(value, "/v1")
+
+    @field_validator("graphql_api_url")
+    @classmethod
+    def _graphql_base(cls, value: str) -> str:
+        return _base(value, "/graphql")
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("use debug, info, warning or error")
+        return value.lower()
+
+    def require_token(self) -> Secret:
+        """The API token.
+
+        Raises:
+            InputError: none is set.
+        """
+        if self.fly_api_token is None or not self.fly_api_token.get_secret_value().strip():
+            raise InputError(
+                "no Fly API token is set",
+                where="ROTATOR_FLY_API_TOKEN",
+                next_step="make one with `fly tokens create org` and set it as FLY_API_TOKEN",
+            )
+        return Secret(self.fly_api_token.get_secret_value().strip())
+
+    def key_secrets(self) -> tuple[Secret, ...]:
+        """The key-encryption keys, the sealing one first."""
+        return tuple(Secret(key.get_secret_value()) for key in self.keys)
+
+
+def _base(value: str, suffix: str) -> str:
+    """A base URL without a slash or the part that the client adds itself."""
+    base = value.rstrip("/").removesuffix(suffix).rstrip("/")
+    if not base.startswith(("http://", "https://")):
+        raise ValueError("use an http:// or https:// URL")
+    return base
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment.
+
+    Raises:
+        InputError: a variable has a value that can't be taken; the value is not repeated.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        where = name if name.isupper() else f"ROTATOR_{name.upper()}"
+        raise InputError(str(first["msg"]), where=where, next_step="see `rotator check`") from None

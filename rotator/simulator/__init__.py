@@ -1,0 +1,1 @@
+"""A stateful Fly to rotate against, over HTTP: for tests, demonstrations and rehearsals."""

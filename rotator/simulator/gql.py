@@ -1,0 +1,139 @@
+"""POST /graphql: the part of Fly's schema in schema.graphql, executed by graphql-core.
+
+A refusal is HTTP 200 with `errors`, as at Fly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib import resources
+
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    graphql,
+    parse,
+)
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rotator.simulator import gql_mutations as mutations
+from rotator.simulator import gql_views as views
+from rotator.simulator import tokens
+from rotator.simulator.access import Access
+from rotator.simulator.errors import ApiError
+from rotator.simulator.gql_paging import connection, refused
+from rotator.simulator.gql_views import UNAUTHENTICATED, Context
+from rotator.simulator.model import REGIONS, Json
+from rotator.simulator.world import World
+
+_MUTATIONS: dict[str, Callable[[Context, Json], Json]] = {
+    "createLimitedAccessToken": mutations.create_limited_access_token,
+    "deleteLimitedAccessToken": mutations.delete_limited_access_token,
+    "addWireGuardPeer": mutations.add_wire_guard_peer,
+    "removeWireGuardPeer": mutations.remove_wire_guard_peer,
+    "validateWireGuardPeers": mutations.validate_wire_guard_peers,
+}
+
+
+@cache
+def schema() -> GraphQLSchema:
+    """The schema that is served."""
+    return build_schema(sdl())
+
+
+def sdl() -> str:
+    """The text of schema.graphql."""
+    return resources.files("rotator.simulator").joinpath("schema.graphql").read_text("utf-8")
+
+
+def root_fields(body: bytes) -> tuple[str, ...]:
+    """The root fields that a request asks for; none when it can't be read."""
+    try:
+        document = parse(str(json.loads(body)["query"]))
+    except (ValueError, KeyError, TypeError, GraphQLError):
+        return ()
+    return tuple(
+        selection.name.value
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+        for selection in definition.selection_set.selections
+        if isinstance(selection, FieldNode)
+    )
+
+
+async def serve(world: World, request: Request) -> Response:
+    """One request."""
+    try:
+        parsed: object = json.loads(await request.body())
+    except ValueError:
+        return JSONResponse({"errors": [{"message": "the body is not JSON"}]}, 400)
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("query"), str):
+        return JSONResponse({"errors": [{"message": "no query"}]}, 400)
+    try:
+        principal = tokens.authenticate(world, request.headers.get("authorization"))
+    except ApiError:
+        refusal = {"message": UNAUTHENTICATED, "extensions": {"code": "UNAUTHORIZED"}}
+        return JSONResponse({"data": None, "errors": [refusal]})
+    return await _execute(Context(world, principal), parsed)
+
+
+async def _execute(context: Context, parsed: Json) -> Response:
+    variables, name = parsed.get("variables"), parsed.get("operationName")
+    result = await graphql(
+        schema(),
+        str(parsed["query"]),
+        root_value=_root(context),
+        variable_values=variables if isinstance(variables, dict) else None,
+        operation_name=name if isinstance(name, str) and name else None,
+    )
+    answer: Json = {"data": result.data}
+    if result.errors:
+        answer["errors"] = [error.formatted for error in result.errors]
+    return JSONResponse(answer)
+
+
+def _root(context: Context) -> Json:
+    world = context.world
+
+    def app(_: object, **args: object) -> Json:
+        wanted = args.get("name") or args.get("id") or args.get("internalId") or args.get("key")
+        found = world.apps.get(str(wanted))
+        if found is None or not context.may_read(found):
+            raise refused("Could not find App", "NOT_FOUND")
+        return views.app_view(context, found)
+
+    def organization(_: object, **args: object) -> Json:
+        for org in world.organizations.values():
+            if args.get("id") == org.id or org.slug in (args.get("slug"), args.get("name")):
+                context.require_organization(org)
+                return views.organization_view(context, org)
+        raise refused("Could not find Organization", "NOT_FOUND")
+
+    def organizations(_: object, **args: object) -> Json:
+        seen = [
+            org
+            for org in world.organizations.values()
+            if context.principal.may(Access(org.number))
+        ]
+        return connection(seen, lambda org: views.organization_view(context, org), args)
+
+    fields: Json = {
+        "app": app,
+        "organization": organization,
+        "organizations": organizations,
+        "viewer": lambda _: views.principal_view(context.principal),
+        "nearestRegion": lambda _, **_args: views.region_view(REGIONS[0]),
+        "platform": lambda _: views.platform_view(),
+    }
+    fields.update({name: _mutation(context, effect) for name, effect in _MUTATIONS.items()})
+    return fields
+
+
+def _mutation(context: Context, effect: Callable[[Context, Json], Json]) -> Callable[..., Json]:
+    return lambda _, **args: effect(context, args["input"])

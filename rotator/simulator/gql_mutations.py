@@ -1,0 +1,180 @@
+"""What GraphQL changes: limited access tokens and WireGuard peers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import timedelta
+from typing import Final
+
+from rotator.fly import macaroon
+from rotator.fly.macaroon import CREATE, DELETE
+from rotator.simulator import ids, tokens
+from rotator.simulator.gql_paging import refused
+from rotator.simulator.gql_views import Context, token_view
+from rotator.simulator.model import REGIONS, App, Json, Organization, Peer, Token
+from rotator.simulator.world import World
+
+DEFAULT_LIFETIME: Final = timedelta(hours=175_200)
+MAX_LIFETIME: Final = timedelta(hours=1_000_000)
+KEY_BYTES: Final = 32
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|h|m|s))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNIT_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PEER_NAME = re.compile(r"[a-zA-Z0-9-]{1,63}")
+
+
+def create_limited_access_token(context: Context, given: Json) -> Json:
+    """Mint a token. Only a caller with a right on the organization itself may."""
+    org = _organization(context, given)
+    context.require_organization(org, CREATE, "createLimitedAccessToken")
+    profile, params = str(given["profile"]), given.get("profileParams")
+    if profile not in tokens.PROFILES:
+        raise refused(f"Unknown profile {profile}", "INVALID_ARGUMENTS")
+    app = _app_of(context.world, org, params) if profile == "deploy" else None
+    token = tokens.create(
+        context.world,
+        org,
+        name=str(given["name"]),
+        profile=profile,
+        app=app,
+        lifetime=lifetime_of(given.get("expiry")),
+        profile_params=params if isinstance(params, dict) else {},
+    )
+    return _answer(given, limitedAccessToken=token_view(context, token, created_now=True))
+
+
+def delete_limited_access_token(context: Context, given: Json) -> Json:
+    """Revoke a token by its id or its value; again is a success."""
+    token = _token(context.world, given)
+    if token is None:
+        raise refused("Could not find LimitedAccessToken", "NOT_FOUND")
+    context.require_organization(token.org, DELETE, "deleteLimitedAccessToken")
+    by = given.get("revokedBy")
+    tokens.revoke(context.world, token, by if isinstance(by, str) else context.principal.email)
+    return _answer(given, token=token.macaroon.encode(), revokedBy=token.revoked_by)
+
+
+def add_wire_guard_peer(context: Context, given: Json) -> Json:
+    """Add a peer. Names are unique in an organization, keys everywhere.
+
+    Like Fly, it takes a key of the wrong size, which then can't be removed.
+    """
+    org = _organization(context, given)
+    context.require_organization(org, CREATE, "addWireGuardPeer")
+    name, key = str(given["name"]), str(given["pubkey"])
+    _check_peer(context.world, org, name, key)
+    region = str(given.get("region") or REGIONS[0].code)
+    gateway = context.world.gateways.get(region)
+    if gateway is None:
+        raise refused(f"Region {region} has no WireGuard gateway", "UNPROCESSABLE")
+    network = given.get("network")
+    address = _next_address(org)
+    org.peers[name] = Peer(
+        id=ids.node_id(context.world.rng),
+        name=name,
+        public_key=key,
+        region=region,
+        address=address,
+        network=network if isinstance(network, str) else None,
+        created_at=context.world.now(),
+    )
+    endpoint = f"{region}1.gateway.6pn.dev"
+    return _answer(given, peerip=address, endpointip=endpoint, pubkey=gateway, network=network)
+
+
+def remove_wire_guard_peer(context: Context, given: Json) -> Json:
+    """Remove a peer by name."""
+    org = _organization(context, given)
+    context.require_organization(org, DELETE, "removeWireGuardPeer")
+    peer = org.peers.get(str(given["name"]))
+    if peer is None:
+        raise refused("Could not find WireGuardPeer", "NOT_FOUND")
+    if _key_size(peer.public_key) != KEY_BYTES:
+        raise refused("wireguard: incorrect key size", "SERVER_ERROR")
+    del org.peers[peer.name]
+    return _answer(given, organization={"__typename": "Organization", "id": org.id})
+
+
+def validate_wire_guard_peers(context: Context, given: Json) -> Json:
+    """Tell which addresses belong to a peer that exists."""
+    known = {
+        peer.address for org in context.world.organizations.values() for peer in org.peers.values()
+    }
+    wanted = given["peerIps"]
+    addresses = [str(item) for item in wanted] if isinstance(wanted, list) else []
+    return _answer(
+        given,
+        validPeerIps=[address for address in addresses if address in known],
+        invalidPeerIps=[address for address in addresses if address not in known],
+    )
+
+
+def lifetime_of(expiry: object) -> timedelta:
+    """A Go duration; nothing means Fly's default of twenty years."""
+    if expiry is None or expiry == "":
+        return DEFAULT_LIFETIME
+    if not isinstance(expiry, str) or not _DURATION.fullmatch(expiry) or len(expiry) > 40:
+        raise refused("expiry is not a duration", "INVALID")
+    seconds = sum(
+        float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(expiry)
+    )
+    if not 0 < seconds <= MAX_LIFETIME.total_seconds():
+        raise refused("expiry is out of range", "INVALID")
+    return timedelta(seconds=seconds)
+
+
+def _organization(context: Context, given: Json) -> Organization:
+    wanted = given["organizationId"]
+    for org in context.world.organizations.values():
+        if org.id == wanted:
+            return org
+    raise refused("Could not find Organization", "NOT_FOUND")
+
+
+def _app_of(world: World, org: Organization, params: object) -> App:
+    wanted = params.get("app_id") if isinstance(params, dict) else None
+    app = world.apps.get(wanted) if isinstance(wanted, str) else None
+    if app is None or app.org is not org:
+        raise refused("Could not find App", "NOT_FOUND")
+    return app
+
+
+def _token(world: World, given: Json) -> Token | None:
+    if given.get("id"):
+        return world.tokens.get(str(given["id"]))
+    try:
+        presented = macaroon.permission_tokens(str(given.get("token") or ""))
+    except macaroon.MacaroonError:
+        return None
+    return tokens.find(world, presented[0]) if presented else None
+
+
+def _check_peer(world: World, org: Organization, name: str, key: str) -> None:
+    if not _PEER_NAME.fullmatch(name):
+        raise refused("Validation failed: Name is invalid", "UNPROCESSABLE")
+    if name in org.peers:
+        raise refused("Validation failed: Name has already been taken", "UNPROCESSABLE")
+    if _key_size(key) == 0:
+        raise refused("Validation failed: Pubkey is invalid", "UNPROCESSABLE")
+    every = (peer for other in world.organizations.values() for peer in other.peers.values())
+    if any(peer.public_key == key for peer in every):
+        raise refused("Validation failed: Pubkey has already been taken", "UNPROCESSABLE")
+
+
+def _key_size(key: str) -> int:
+    try:
+        return len(base64.b64decode(key, validate=True))
+    except (binascii.Error, ValueError):
+        return 0
+
+
+def _next_address(org: Organization) -> str:
+    org.next_host += 1
+    return f"fdaa:0:{org.network:x}:a7b:9330:0:a:{org.next_host:x}"
+
+
+def _answer(given: Json, **fields: object) -> Json:
+    return {"clientMutationId": given.get("clientMutationId"), **fields}

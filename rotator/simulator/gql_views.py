@@ -1,0 +1,277 @@
+"""Organizations, apps, tokens and peers as GraphQL shows them.
+
+Each view is a map from field to value; a field that costs something or needs a right of its
+own is a function, which is called only when the field is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rotator.fly import macaroon
+from rotator.fly.macaroon import READ
+from rotator.simulator import tokens
+from rotator.simulator.access import Access
+from rotator.simulator.gql_paging import connection, refused
+from rotator.simulator.ids import rfc3339
+from rotator.simulator.model import (
+    GONE_STATES,
+    REGIONS,
+    App,
+    Certificate,
+    Json,
+    Organization,
+    Peer,
+    Region,
+    Release,
+    Secret,
+    Token,
+)
+from rotator.simulator.world import World
+
+UNAUTHENTICATED = "You must be authenticated to view this."
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who asks whom."""
+
+    world: World
+    principal: tokens.Principal
+
+    def require_organization(
+        self, org: Organization, action: int = READ, mutation: str | None = None
+    ) -> None:
+        """Raises a refusal unless the caller may do this to the organization itself."""
+        if not self.principal.may(Access(org.number, action, mutation=mutation)):
+            raise refused("Not authorized to access this organization", "UNAUTHORIZED")
+
+    def may_read(self, app: App) -> bool:
+        """Whether the caller may see the app."""
+        return self.principal.may(Access(app.org.number, READ, app=app.number))
+
+
+def organization_view(context: Context, org: Organization) -> Json:
+    """An organization. Its lists need a right on the organization itself."""
+
+    def apps(_: object, **args: object) -> Json:
+        context.require_organization(org)
+        found = [app for app in context.world.apps.values() if app.org is org]
+        return connection(found, lambda app: app_view(context, app), args)
+
+    def limited_access_tokens(_: object, **args: object) -> Json:
+        context.require_organization(org)
+        every = context.world.switches.org_token_list_has_app_tokens
+        found = [
+            token
+            for token in context.world.tokens.values()
+            if token.org is org and (every or token.app is None)
+        ]
+        return _tokens(context, found, args)
+
+    def peers(_: object, **args: object) -> Json:
+        context.require_organization(org)
+        return connection(_visible_peers(context.world, org), peer_view, args)
+
+    def peer(_: object, name: str) -> Json:
+        context.require_organization(org)
+        if name not in org.peers:
+            raise refused("Could not find WireGuardPeer", "NOT_FOUND")
+        return peer_view(org.peers[name])
+
+    return {
+        "__typename": "Organization",
+        "id": org.id,
+        "internalNumericId": str(org.number),
+        "name": org.name,
+        "slug": org.slug,
+        "rawSlug": org.slug,
+        "type": "SHARED",
+        "viewerRole": "admin",
+        "apps": apps,
+        "limitedAccessTokens": limited_access_tokens,
+        "wireGuardPeers": peers,
+        "wireGuardPeer": peer,
+    }
+
+
+def app_view(context: Context, app: App) -> Json:
+    """An app. The caller has been found to be allowed to read it."""
+
+    def limited_access_tokens(_: object, **args: object) -> Json:
+        found = [token for token in context.world.tokens.values() if token.app is app]
+        return _tokens(context, found, args)
+
+    def certificates(_: object, **args: object) -> Json:
+        wanted = args.get("filter") or ""
+        found = [c for c in app.certificates.values() if str(wanted) in c.hostname]
+        return connection(found, _certificate_view, args)
+
+    deployed = any(m.state not in GONE_STATES for m in app.machines.values())
+    return {
+        "__typename": "App",
+        "id": app.name,
+        "internalNumericId": app.number,
+        "name": app.name,
+        "hostname": f"{app.name}.fly.dev",
+        "status": "deployed" if deployed else "pending",
+        "state": "DEPLOYED" if deployed else "PENDING",
+        "deployed": deployed,
+        "network": None,
+        "platformVersion": "machines",
+        "createdAt": rfc3339(app.created_at),
+        "organization": lambda _: organization_view(context, app.org),
+        "secrets": lambda _: [_secret_view(app, secret) for secret in app.secrets.values()],
+        "certificates": certificates,
+        "limitedAccessTokens": limited_access_tokens,
+        "currentReleaseUnprocessed": _release_view(app.releases[-1]) if app.releases else None,
+        "currentLock": None,
+    }
+
+
+def token_view(context: Context, token: Token, *, created_now: bool = False) -> Json:
+    """A limited access token; `tokenHeader` only in the answer to its creation."""
+    revoked_at = tokens.shown_revoked_at(context.world, token)
+    return {
+        "__typename": "LimitedAccessToken",
+        "id": token.id,
+        "name": token.name,
+        "token": lambda _: token.macaroon.encode(),
+        "tokenHeader": macaroon.header_of([token.macaroon]) if created_now else None,
+        "profile": token.profile,
+        "profileParams": token.profile_params,
+        "createdAt": rfc3339(token.created_at),
+        "expiresAt": rfc3339(token.expires_at),
+        "revokedAt": rfc3339(revoked_at) if revoked_at else None,
+        "revokedBy": token.revoked_by if revoked_at else None,
+        "organization": lambda _: organization_view(context, token.org),
+        "user": user_view(token.user_email),
+    }
+
+
+def peer_view(peer: Peer) -> Json:
+    """A WireGuard peer."""
+    return {
+        "__typename": "WireGuardPeer",
+        "id": peer.id,
+        "name": peer.name,
+        "pubkey": peer.public_key,
+        "region": peer.region,
+        "peerip": peer.address,
+        "network": peer.network,
+    }
+
+
+def principal_view(principal: tokens.Principal) -> Json:
+    """The caller: always a macaroon here."""
+    return {
+        "__typename": "Macaroon",
+        "id": None,
+        "email": principal.email,
+        "name": None,
+        "avatarUrl": "",
+        "trust": "UNKNOWN",
+    }
+
+
+def user_view(email: str) -> Json:
+    """A person."""
+    return {
+        "__typename": "User",
+        "id": f"user:{email}",
+        "email": email,
+        "name": email.partition("@")[0],
+        "avatarUrl": "",
+        "trust": "HIGH",
+    }
+
+
+def region_view(region: Region) -> Json:
+    """A region."""
+    return {
+        "code": region.code,
+        "name": region.name,
+        "latitude": region.latitude,
+        "longitude": region.longitude,
+        "gatewayAvailable": region.gateway,
+        "requiresPaidPlan": False,
+        "deprecated": False,
+    }
+
+
+def platform_view() -> Json:
+    """The platform."""
+    regions = [region_view(region) for region in REGIONS]
+    return {"requestRegion": REGIONS[0].code, "regions": regions}
+
+
+def _tokens(context: Context, found: list[Token], args: dict[str, object]) -> Json:
+    visible = tokens.listed(context.world, found)
+    return connection(visible, lambda token: token_view(context, token), args)
+
+
+def _visible_peers(world: World, org: Organization) -> list[Peer]:
+    lag = timedelta(seconds=world.switches.list_lag_seconds)
+    return [peer for peer in org.peers.values() if peer.created_at + lag <= world.now()]
+
+
+def _secret_view(app: App, secret: Secret) -> Json:
+    return {
+        "__typename": "Secret",
+        "id": f"{app.name}/{secret.name}",
+        "name": secret.name,
+        "digest": secret.digest,
+        "createdAt": rfc3339(secret.updated_at),
+        "user": None,
+    }
+
+
+def _release_view(release: Release) -> Json:
+    return {
+        "__typename": "ReleaseUnprocessed",
+        "id": release.id,
+        "version": release.version,
+        "status": "complete",
+        "reason": "deploy",
+        "description": release.description,
+        "imageRef": release.image_ref,
+        "stable": True,
+        "createdAt": rfc3339(release.created_at),
+        "user": user_view(release.user_email),
+    }
+
+
+def _certificate_view(certificate: Certificate) -> Json:
+    configured = certificate.configured
+    names = (
+        "isConfigured isAcmeDnsConfigured isAcmeAlpnConfigured isAcmeHttpConfigured "
+        "configured acmeDnsConfigured acmeAlpnConfigured"
+    )
+    return {
+        "__typename": "AppCertificate",
+        "id": f"certificate:{certificate.hostname}",
+        "hostname": certificate.hostname,
+        "clientStatus": "Ready" if configured else "Awaiting configuration",
+        "source": "fly",
+        "certificateAuthority": "lets_encrypt",
+        "createdAt": rfc3339(certificate.created_at),
+        "dnsProvider": "simulated",
+        "issued": lambda _, **args: _issued(certificate, args),
+        **dict.fromkeys(names.split(), configured),
+    }
+
+
+def _issued(certificate: Certificate, args: dict[str, object]) -> Json:
+    kinds = ["rsa", "ecdsa"] if certificate.configured else []
+
+    def view(kind: str) -> Json:
+        return {
+            "__typename": "Certificate",
+            "id": f"{kind}:{certificate.hostname}",
+            "hostname": certificate.hostname,
+            "type": kind,
+            "expiresAt": rfc3339(certificate.expires_at),
+        }
+
+    return connection(kinds, view, args)

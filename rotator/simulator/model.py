@@ -1,0 +1,217 @@
+"""What the simulated Fly holds: organizations, apps, machines, secrets, tokens, peers.
+
+Plain mutable records. The rules that change them are in the modules beside this one.
+Fields that hold a secret value are kept out of every repr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rotator.fly.macaroon import Macaroon
+
+Json = dict[str, object]
+
+PERSISTENT_STATES = frozenset({"created", "started", "stopped", "suspended", "failed"})
+RUNNING_STATES = frozenset({"started", "starting", "restarting", "replacing", "failed"})
+GONE_STATES = frozenset({"destroying", "destroyed"})
+
+
+@dataclass
+class Organization:
+    """An organization: everything else belongs to one."""
+
+    id: str
+    number: int
+    slug: str
+    name: str
+    network: int
+    peers: dict[str, Peer] = field(default_factory=dict)
+    next_host: int = 2
+
+
+@dataclass(frozen=True)
+class SecretSnapshot:
+    """An app's secrets at one version, as a machine gets them when it boots."""
+
+    version: int
+    values: dict[str, str] = field(repr=False)
+    digests: dict[str, str]
+
+
+@dataclass
+class Secret:
+    """One app secret. The value never leaves the simulator."""
+
+    name: str
+    value: str = field(repr=False)
+    digest: str
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@dataclass
+class Release:
+    """One release of an app; made by deploys."""
+
+    id: str
+    version: int
+    created_at: datetime
+    image_ref: str
+    user_email: str
+    description: str
+
+
+@dataclass
+class Certificate:
+    """A TLS certificate of an app."""
+
+    hostname: str
+    created_at: datetime
+    expires_at: datetime
+    configured: bool = True
+
+
+@dataclass
+class App:
+    """An app: its machines, secrets and releases."""
+
+    name: str
+    number: int
+    org: Organization
+    created_at: datetime
+    machines: dict[str, Machine] = field(default_factory=dict)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    secrets_version: int = 0
+    releases: list[Release] = field(default_factory=list)
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+
+    def snapshot(self) -> SecretSnapshot:
+        """The secrets as they stand."""
+        return SecretSnapshot(
+            self.secrets_version,
+            {name: secret.value for name, secret in self.secrets.items()},
+            {name: secret.digest for name, secret in self.secrets.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a machine's history."""
+
+    id: str
+    type: str
+    status: str
+    source: str
+    at: datetime
+    request: Json | None = None
+
+
+@dataclass
+class Lease:
+    """Somebody's exclusive right to change a machine."""
+
+    nonce: str = field(repr=False)
+    owner: str
+    description: str
+    expires_at: datetime
+    version: str
+
+
+@dataclass
+class Machine:
+    """A machine. `config` is kept exactly as it was sent."""
+
+    id: str
+    name: str
+    app: App
+    region: str
+    instance_id: str
+    config: Json
+    created_at: datetime
+    updated_at: datetime
+    private_ip: str
+    state: str = "created"
+    cordoned: bool = False
+    host_status: str = "ok"
+    skip_secrets: bool = False
+    events: list[Event] = field(default_factory=list)
+    versions: list[tuple[str, Json]] = field(default_factory=list)
+    lease: Lease | None = None
+    started_at: datetime | None = None
+    checks_pass_at: datetime | None = None
+    unavailable_since: datetime | None = None
+    pinned: SecretSnapshot | None = None
+    booted: SecretSnapshot | None = None
+    never_healthy: bool = False
+    crash_loop: bool = False
+    unhealthy_instance: str = ""
+    restart_count: int = 0
+    turn: int = 0
+    """Grows with each command; a transition planned for an earlier turn does nothing."""
+
+    @property
+    def group(self) -> str:
+        """Its process group."""
+        metadata = self.config.get("metadata")
+        named = metadata.get("fly_process_group") if isinstance(metadata, dict) else None
+        return named if isinstance(named, str) else "app"
+
+    @property
+    def unhealthy(self) -> bool:
+        """Whether its checks can't pass."""
+        return self.never_healthy or self.crash_loop or self.unhealthy_instance == self.instance_id
+
+
+@dataclass
+class Token:
+    """A limited access token."""
+
+    id: str
+    name: str
+    macaroon: Macaroon
+    org: Organization
+    app: App | None
+    profile: str
+    profile_params: Json
+    user_email: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    revoked_by: str | None = None
+
+
+@dataclass
+class Peer:
+    """A WireGuard peer."""
+
+    id: str
+    name: str
+    public_key: str
+    region: str
+    address: str
+    network: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Region:
+    """A place where machines run."""
+
+    code: str
+    name: str
+    latitude: float
+    longitude: float
+    geo_region: str
+    gateway: bool = True
+
+
+REGIONS = (
+    Region("fra", "Frankfurt, Germany", 50.0, 8.6, "europe"),
+    Region("iad", "Ashburn, Virginia (US)", 39.0, -77.5, "north_america"),
+    Region("sin", "Singapore, Singapore", 1.3, 103.9, "asia_pacific"),
+    Region("ams", "Amsterdam, Netherlands", 52.4, 4.9, "europe"),
+    Region("gru", "Sao Paulo, Brazil", -23.5, -46.6, "south_america", gateway=False),
+)

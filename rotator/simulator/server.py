@@ -1,0 +1,85 @@
+"""The simulated Fly as a server on loopback, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+
+from rotator.simulator.app import build_world, create_app
+
+SHUTDOWN_SECONDS = 2
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seed: int = 1,
+    *,
+    speed: float = 1.0,
+    token_file: Path | None = None,
+    port_file: Path | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Port 0 takes a free one; the token file is made 0600.
+
+    Blocks. Prints one line: where it listens and how to point rotator at it. Raises OSError
+    when it can't listen or can't write a file.
+    """
+    asyncio.run(_serve(host, port, seed, speed, (token_file, port_file)))
+
+
+async def _serve(
+    host: str, port: int, seed: int, speed: float, files: tuple[Path | None, Path | None]
+) -> None:
+    world, operator_token = build_world(seed, lambda: datetime.now(UTC), asyncio.sleep, speed)
+    listener = _listen(host, port)
+    with listener:
+        bound = int(listener.getsockname()[1])
+        token_file, port_file = files
+        if token_file is not None:
+            _write_private(token_file, operator_token)
+        if port_file is not None:
+            port_file.write_text(f"{bound}\n", "utf-8")
+        print(announcement(host, bound, token_file, operator_token), flush=True)  # noqa: T201
+        config = uvicorn.Config(
+            create_app(world, served=True),
+            log_level="error",
+            lifespan="off",
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def announcement(host: str, port: int, token_file: Path | None, token: str) -> str:
+    """The one line that says where the simulator is and how rotator gets there."""
+    shown = f"[{host}]" if ":" in host else host
+    base = f"http://{shown}:{port}"
+    value = f'"$(cat {token_file})"' if token_file is not None else f'"{token}"'
+    return (
+        f"{base}  ROTATOR_MACHINES_API_URL={base} ROTATOR_GRAPHQL_API_URL={base} "
+        f"FLY_API_TOKEN={value}"
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from the first byte on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text + "\n")

@@ -1,0 +1,62 @@
+"""What the parts of a unit share: the connection, upserts, row locks and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rotator.domain.errors import Unavailable
+from rotator.domain.ports import Clock
+from rotator.store.rows import Values
+from rotator.store.sealing import KeyRing
+
+
+class UnitBase:
+    """One open transaction."""
+
+    def __init__(
+        self, connection: AsyncConnection, ring: KeyRing | None, clock: Clock, *, writes: bool
+    ) -> None:
+        self._connection = connection
+        self._ring = ring
+        self._clock = clock
+        self._writes = writes
+        self._postgres = connection.dialect.name == "postgresql"
+
+    async def database_now(self) -> datetime:
+        """The server's clock on PostgreSQL, where several hosts share it; ours on SQLite."""
+        if not self._postgres:
+            return self._clock.now()
+        now = await self._connection.scalar(select(func.clock_timestamp()))
+        if not isinstance(now, datetime):
+            raise Unavailable("the database did not tell its time")
+        return now
+
+    async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        rows: Sequence[Row[Any]] = (await self._connection.execute(query)).all()
+        return rows
+
+    async def _row(self, query: Select[Any]) -> Row[Any] | None:
+        row: Row[Any] | None = (await self._connection.execute(query)).first()
+        return row
+
+    async def _locked_row(self, query: Select[Any]) -> Row[Any] | None:
+        """The row, held until the transaction ends (SQLite writers hold everything already)."""
+        return await self._row(query.with_for_update() if self._postgres else query)
+
+    async def _upsert(self, table: Table, values: Values, *key: str) -> None:
+        """Insert, or replace by `key` all columns that are given."""
+        changes = {name: value for name, value in values.items() if name not in key}
+        statement: Any
+        if self._postgres:
+            statement = postgresql.insert(table).values(dict(values))
+        else:
+            statement = sqlite.insert(table).values(dict(values))
+        await self._connection.execute(
+            statement.on_conflict_do_update(index_elements=list(key), set_=changes)
+        )

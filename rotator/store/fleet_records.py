@@ -1,0 +1,164 @@
+"""Rollouts, machine restarts, app locks, and the ledger of secrets versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from rotator.domain.errors import ClaimLost
+from rotator.domain.ports import AppLock
+from rotator.domain.rotation import RESTART_DONE, MachineRestart, Rollout, RolloutState
+from rotator.store.base import UnitBase
+from rotator.store.rows import restart_values, rollout_values, to_restart, to_rollout
+from rotator.store.tables import (
+    app_locks,
+    app_secrets_versions,
+    machine_restarts,
+    rollout_rotations,
+    rollouts,
+)
+
+
+class FleetUnit(UnitBase):
+    """The part of a unit that records what happens to machines."""
+
+    async def rollout(self, rollout_id: str) -> Rollout | None:
+        """By id."""
+        row = await self._row(select(rollouts).where(rollouts.c.id == rollout_id))
+        return to_rollout(row) if row else None
+
+    async def rollouts(self, *, app: str | None = None, limit: int = 50) -> Sequence[Rollout]:
+        """Newest first."""
+        query = select(rollouts).order_by(rollouts.c.id.desc()).limit(limit)
+        if app is not None:
+            query = query.where(rollouts.c.app == app)
+        return [to_rollout(row) for row in await self._rows(query)]
+
+    async def rollouts_of(self, rotation_id: str) -> Sequence[Rollout]:
+        """Those that served a rotation, oldest first."""
+        query = (
+            select(rollouts)
+            .join(rollout_rotations, rollout_rotations.c.rollout_id == rollouts.c.id)
+            .where(rollout_rotations.c.rotation_id == rotation_id)
+            .order_by(rollouts.c.id)
+        )
+        return [to_rollout(row) for row in await self._rows(query)]
+
+    async def rotations_of(self, rollout_id: str) -> Sequence[str]:
+        """Ids of the rotations that a rollout served."""
+        query = (
+            select(rollout_rotations.c.rotation_id)
+            .where(rollout_rotations.c.rollout_id == rollout_id)
+            .order_by(rollout_rotations.c.rotation_id)
+        )
+        return [row.rotation_id for row in await self._rows(query)]
+
+    async def open_rollout(self, app: str) -> Rollout | None:
+        """The running one."""
+        query = (
+            select(rollouts)
+            .where(rollouts.c.app == app)
+            .where(rollouts.c.state == RolloutState.RUNNING.value)
+        )
+        row = await self._row(query)
+        return to_rollout(row) if row else None
+
+    async def save_rollout(self, rollout: Rollout, lock: AppLock) -> None:
+        """Insert or replace by id."""
+        await self._locked(lock)
+        await self._upsert(rollouts, rollout_values(rollout), "id")
+
+    async def link_rollout(self, rollout_id: str, rotation_id: str) -> None:
+        """Idempotent."""
+        values = {"rollout_id": rollout_id, "rotation_id": rotation_id}
+        known = await self._row(select(rollout_rotations).filter_by(**values))
+        if known is None:
+            await self._connection.execute(rollout_rotations.insert().values(values))
+
+    async def machine_restarts(self, rollout_id: str) -> Sequence[MachineRestart]:
+        """By wave, region and machine."""
+        query = (
+            select(machine_restarts)
+            .where(machine_restarts.c.rollout_id == rollout_id)
+            .order_by(
+                machine_restarts.c.wave, machine_restarts.c.region, machine_restarts.c.machine_id
+            )
+        )
+        return [to_restart(row) for row in await self._rows(query)]
+
+    async def save_machine_restart(self, restart: MachineRestart, lock: AppLock) -> None:
+        """Insert or replace by rollout and machine."""
+        await self._locked(lock)
+        values = restart_values(restart, lock.app)
+        await self._upsert(machine_restarts, values, "rollout_id", "machine_id")
+
+    async def confirmed_instance(self, app: str, machine_id: str) -> MachineRestart | None:
+        """The newest restart that went well."""
+        query = (
+            select(machine_restarts)
+            .where(machine_restarts.c.app == app)
+            .where(machine_restarts.c.machine_id == machine_id)
+            .where(machine_restarts.c.state.in_([s.value for s in sorted(RESTART_DONE)]))
+            .order_by(machine_restarts.c.rollout_id.desc())
+            .limit(1)
+        )
+        row = await self._row(query)
+        return to_restart(row) if row else None
+
+    async def lock_app(self, app: str, holder: str, ttl: timedelta) -> AppLock | None:
+        """Take it under a new fence unless somebody else's is live. A holder that comes back after
+        a crash retakes its own."""
+        row = await self._locked_row(select(app_locks).where(app_locks.c.app == app))
+        now = await self.database_now()
+        taken = row is not None and row.expires_at is not None and row.expires_at > now
+        if row is not None and taken and row.holder != holder:
+            return None
+        lock = AppLock(app, holder, (row.fence if row else 0) + 1, now + ttl)
+        await self._write_lock(lock)
+        return lock
+
+    async def renew_app_lock(self, lock: AppLock, ttl: timedelta) -> AppLock:
+        """Prolong it."""
+        await self._locked(lock)
+        renewed = AppLock(lock.app, lock.holder, lock.fence, await self.database_now() + ttl)
+        await self._write_lock(renewed)
+        return renewed
+
+    async def unlock_app(self, lock: AppLock) -> None:
+        """Give it up; one that has passed on is left alone."""
+        await self._connection.execute(
+            update(app_locks)
+            .where(app_locks.c.app == lock.app)
+            .where(app_locks.c.fence == lock.fence)
+            .values(holder=None, expires_at=None)
+        )
+
+    async def note_secrets_version(self, app: str, secrets_version: int) -> int:
+        """Keep the highest."""
+        query = select(app_secrets_versions).where(app_secrets_versions.c.app == app)
+        row = await self._locked_row(query)
+        highest = max(secrets_version, row.secrets_version if row else 0)
+        await self._upsert(app_secrets_versions, {"app": app, "secrets_version": highest}, "app")
+        return highest
+
+    async def secrets_version(self, app: str) -> int:
+        """The ledger's number."""
+        query = select(app_secrets_versions).where(app_secrets_versions.c.app == app)
+        row = await self._row(query)
+        return int(row.secrets_version) if row else 0
+
+    async def _write_lock(self, lock: AppLock) -> None:
+        values = {
+            "app": lock.app,
+            "holder": lock.holder,
+            "fence": lock.fence,
+            "expires_at": lock.expires_at,
+        }
+        await self._upsert(app_locks, values, "app")
+
+    async def _locked(self, lock: AppLock) -> None:
+        row = await self._locked_row(select(app_locks).where(app_locks.c.app == lock.app))
+        if row is None or row.fence != lock.fence or row.holder != lock.holder:
+            raise ClaimLost(f"the rollout lock of {lock.app} is in other hands now")

@@ -1,0 +1,305 @@
+"""Rows to domain types and back, one pair of functions a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row
+
+from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.events import Action, Event, LoggedEvent, Outcome
+from rotator.domain.rotation import (
+    Actor,
+    MachineRestart,
+    Mode,
+    RestartState,
+    Rollout,
+    RolloutState,
+    Rotation,
+    RotationState,
+    Step,
+    StepName,
+    StepState,
+)
+from rotator.store.codec import (
+    dump_detail,
+    issued_document,
+    load_detail,
+    parked_document,
+    policy_document,
+    spec_document,
+)
+
+Values = Mapping[str, object]
+AnyRow = Row[Any]
+
+
+def credential_values(credential: Credential) -> Values:
+    """A row of `credentials`."""
+    spec = credential.spec
+    return {
+        "id": credential.id,
+        "name": spec.name,
+        "kind": spec.kind,
+        "place": spec.place,
+        "spec": spec_document().dump(spec),
+        "status": credential.status.value,
+        "due_at": credential.due_at,
+        "created_at": credential.created_at,
+        "updated_at": credential.updated_at,
+    }
+
+
+def to_credential(row: AnyRow) -> Credential:
+    """From a row of `credentials`."""
+    return Credential(
+        id=row.id,
+        spec=spec_document().load(row.spec),
+        status=CredentialStatus(row.status),
+        due_at=row.due_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def version_values(version: Version) -> Values:
+    """A row of `versions`; the sealed value has a table of its own."""
+    issued = version.issued
+    return {
+        "id": version.id,
+        "credential_id": version.credential_id,
+        "rotation_id": version.rotation_id,
+        "state": version.state.value,
+        "issued": issued_document().dump(issued) if issued else None,
+        "expires_at": issued.expires_at if issued else None,
+        "created_at": version.created_at,
+        "promoted_at": version.promoted_at,
+        "revoke_at": version.revoke_at,
+        "ended_at": version.ended_at,
+    }
+
+
+def to_version(row: AnyRow) -> Version:
+    """From a row of `versions` with the column `is_sealed` joined to it."""
+    return Version(
+        id=row.id,
+        credential_id=row.credential_id,
+        rotation_id=row.rotation_id,
+        state=VersionState(row.state),
+        issued=issued_document().load(row.issued) if row.issued else None,
+        sealed=bool(row.is_sealed),
+        created_at=row.created_at,
+        promoted_at=row.promoted_at,
+        revoke_at=row.revoke_at,
+        ended_at=row.ended_at,
+    )
+
+
+def rotation_values(rotation: Rotation) -> Values:
+    """A row of `rotations`, without the claim and the request to abort."""
+    return {
+        "id": rotation.id,
+        "credential_id": rotation.credential_id,
+        "credential_name": rotation.credential_name,
+        "state": rotation.state.value,
+        "mode": rotation.mode.value,
+        "actor_kind": rotation.actor.kind,
+        "actor_name": rotation.actor.name,
+        "reason": rotation.reason,
+        "reason_code": rotation.reason_code,
+        "old_version_id": rotation.old_version_id,
+        "new_version_id": rotation.new_version_id,
+        "requested_at": rotation.requested_at,
+        "resume_at": rotation.resume_at,
+        "started_at": rotation.started_at,
+        "ended_at": rotation.ended_at,
+        "remints": rotation.remints,
+        "parked": parked_document().dump(rotation.parked) if rotation.parked else None,
+        "api_calls": rotation.api_calls,
+    }
+
+
+def to_rotation(row: AnyRow) -> Rotation:
+    """From a row of `rotations`."""
+    return Rotation(
+        id=row.id,
+        credential_id=row.credential_id,
+        credential_name=row.credential_name,
+        state=RotationState(row.state),
+        mode=Mode(row.mode),
+        actor=Actor(row.actor_kind, row.actor_name),
+        reason=row.reason,
+        reason_code=row.reason_code,
+        old_version_id=row.old_version_id,
+        new_version_id=row.new_version_id,
+        requested_at=row.requested_at,
+        resume_at=row.resume_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        remints=row.remints,
+        parked=parked_document().load(row.parked) if row.parked else None,
+        api_calls=row.api_calls,
+        abort_requested_at=row.abort_requested_at,
+    )
+
+
+def step_values(step: Step) -> Values:
+    """A row of `steps`."""
+    return {
+        "id": step.id,
+        "rotation_id": step.rotation_id,
+        "position": step.position,
+        "name": step.name.value,
+        "subject": step.subject,
+        "state": step.state.value,
+        "attempt": step.attempt,
+        "intent_at": step.intent_at,
+        "outcome_at": step.outcome_at,
+        "not_before": step.not_before,
+        "detail": dump_detail(step.detail),
+        "error": step.error,
+        "request_id": step.request_id,
+    }
+
+
+def to_step(row: AnyRow) -> Step:
+    """From a row of `steps`."""
+    return Step(
+        id=row.id,
+        rotation_id=row.rotation_id,
+        position=row.position,
+        name=StepName(row.name),
+        subject=row.subject,
+        state=StepState(row.state),
+        attempt=row.attempt,
+        intent_at=row.intent_at,
+        outcome_at=row.outcome_at,
+        not_before=row.not_before,
+        detail=load_detail(row.detail),
+        error=row.error,
+        request_id=row.request_id,
+    )
+
+
+def rollout_values(rollout: Rollout) -> Values:
+    """A row of `rollouts`."""
+    return {
+        "id": rollout.id,
+        "app": rollout.app,
+        "secrets_version": rollout.secrets_version,
+        "policy": policy_document().dump(rollout.policy),
+        "state": rollout.state.value,
+        "waves": rollout.waves,
+        "started_at": rollout.started_at,
+        "ended_at": rollout.ended_at,
+        "error": rollout.error,
+    }
+
+
+def to_rollout(row: AnyRow) -> Rollout:
+    """From a row of `rollouts`."""
+    return Rollout(
+        id=row.id,
+        app=row.app,
+        secrets_version=row.secrets_version,
+        policy=policy_document().load(row.policy),
+        state=RolloutState(row.state),
+        waves=row.waves,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        error=row.error,
+    )
+
+
+def restart_values(restart: MachineRestart, app: str) -> Values:
+    """A row of `machine_restarts`."""
+    return {
+        "rollout_id": restart.rollout_id,
+        "machine_id": restart.machine_id,
+        "app": app,
+        "machine_name": restart.machine_name,
+        "region": restart.region,
+        "process_group": restart.process_group,
+        "wave": restart.wave,
+        "state": restart.state.value,
+        "old_instance_id": restart.old_instance_id,
+        "new_instance_id": restart.new_instance_id,
+        "secrets_version": restart.secrets_version,
+        "leased_at": restart.leased_at,
+        "updated_at": restart.updated_at,
+        "started_at": restart.started_at,
+        "healthy_at": restart.healthy_at,
+        "ended_at": restart.ended_at,
+        "note": restart.note,
+    }
+
+
+def to_restart(row: AnyRow) -> MachineRestart:
+    """From a row of `machine_restarts`."""
+    return MachineRestart(
+        rollout_id=row.rollout_id,
+        machine_id=row.machine_id,
+        machine_name=row.machine_name,
+        region=row.region,
+        process_group=row.process_group,
+        wave=row.wave,
+        state=RestartState(row.state),
+        old_instance_id=row.old_instance_id,
+        new_instance_id=row.new_instance_id,
+        secrets_version=row.secrets_version,
+        leased_at=row.leased_at,
+        updated_at=row.updated_at,
+        started_at=row.started_at,
+        healthy_at=row.healthy_at,
+        ended_at=row.ended_at,
+        note=row.note,
+    )
+
+
+def event_values(logged: LoggedEvent) -> Values:
+    """A row of `events`."""
+    event = logged.event
+    return {
+        "sequence": logged.sequence,
+        "at": event.at,
+        "actor_kind": event.actor.kind,
+        "actor_name": event.actor.name,
+        "action": event.action.value,
+        "outcome": event.outcome.value,
+        "reason": event.reason,
+        "credential": event.credential,
+        "kind": event.kind,
+        "organization": event.organization,
+        "app": event.app,
+        "target": event.target,
+        "machine": event.machine,
+        "rotation_id": event.rotation_id,
+        "rollout_id": event.rollout_id,
+        "request_id": event.request_id,
+        "detail": dump_detail(event.detail),
+        "previous": logged.previous,
+        "hash": logged.hash,
+    }
+
+
+def to_event(row: AnyRow) -> LoggedEvent:
+    """From a row of `events`."""
+    event = Event(
+        action=Action(row.action),
+        outcome=Outcome(row.outcome),
+        actor=Actor(row.actor_kind, row.actor_name),
+        at=row.at,
+        reason=row.reason,
+        credential=row.credential,
+        kind=row.kind,
+        organization=row.organization,
+        app=row.app,
+        target=row.target,
+        machine=row.machine,
+        rotation_id=row.rotation_id,
+        rollout_id=row.rollout_id,
+        request_id=row.request_id,
+        detail=load_detail(row.detail),
+    )
+    return LoggedEvent(row.sequence, event, row.previous, row.hash)

@@ -1,0 +1,247 @@
+"""The database: connections, transactions and their bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import event, insert, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from rotator.domain.errors import InputError, NeedsHuman, OutcomeUnknown, Unavailable
+from rotator.domain.ports import Clock
+from rotator.domain.secret import Secret
+from rotator.store.errors import translated
+from rotator.store.fleet_records import FleetUnit
+from rotator.store.inventory import InventoryUnit
+from rotator.store.journal import JournalUnit
+from rotator.store.log import LogUnit
+from rotator.store.sealing import KeyRing
+from rotator.store.tables import key_checks
+
+UNIT_SECONDS: Final = 60
+"""No transaction lasts longer; none of ours holds one over an outside call."""
+BUSY_MILLISECONDS: Final = 15_000
+POOL_SIZE: Final = 8
+_KEY_CHECK: Final = Secret("rotator key check")
+_WRITES: Final = "rotator_writes"
+
+
+class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, LogUnit):
+    """One transaction with all its parts."""
+
+    def __init__(
+        self, connection: AsyncConnection, ring: KeyRing | None, clock: Clock, *, writes: bool
+    ) -> None:
+        super().__init__(connection, ring, clock, writes=writes)
+        self._pending = []
+
+
+def database_url(text: str) -> URL:
+    """The URL with the driver that rotator uses, from the forms that people write.
+
+    Raises:
+        InputError: not a URL, or neither SQLite nor PostgreSQL.
+    """
+    how = "write sqlite:///path/to/rotator.db or postgresql://user:password@host/name"
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise InputError(
+            "not a database URL", where="ROTATOR_DATABASE_URL", next_step=how
+        ) from None
+    match url.get_backend_name():
+        case "sqlite":
+            return url.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise InputError(
+                f"{other} is not supported", where="ROTATOR_DATABASE_URL", next_step=how
+            )
+
+
+def shown(url: URL) -> str:
+    """The URL for people: no password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def make_engine(url: URL) -> AsyncEngine:
+    """An engine with the settings that the promises rest on (WAL, FULL, BEGIN IMMEDIATE)."""
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "application_name": "rotator"},
+            hide_parameters=True,
+        )
+    _private_file(url)
+    engine = create_async_engine(
+        url, connect_args={"timeout": BUSY_MILLISECONDS / 1000}, hide_parameters=True
+    )
+    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "begin", _on_begin)
+    return engine
+
+
+def _private_file(url: URL) -> None:
+    """Create the SQLite file for its owner alone, before SQLite would with the umask's mode."""
+    if not url.database or url.database == ":memory:":
+        return
+    with suppress(OSError):
+        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _on_connect(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"busy_timeout = {BUSY_MILLISECONDS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_begin(connection: Any) -> None:
+    """Writers take the write lock at once: a reader that turns writer could fail in the middle."""
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class SqlStore:
+    """Implements `domain.ports.Store` on SQLite and PostgreSQL."""
+
+    def __init__(self, url: str, ring: KeyRing | None, clock: Clock) -> None:
+        self.url = database_url(url)
+        self.name = shown(self.url)
+        self._ring = ring
+        self._clock = clock
+        self._engine = make_engine(self.url)
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlUnit]:
+        """A transaction for writing."""
+        async with self._transaction(writes=True) as unit:
+            yield unit
+
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[SqlUnit]:
+        """A transaction for reading."""
+        async with self._transaction(writes=False) as unit:
+            yield unit
+
+    @asynccontextmanager
+    async def _transaction(self, *, writes: bool) -> AsyncIterator[SqlUnit]:
+        committing = False
+        try:
+            async with asyncio.timeout(UNIT_SECONDS), self._engine.connect() as plain:
+                connection = await plain.execution_options(**{_WRITES: writes})
+                async with connection.begin() as transaction:
+                    unit = SqlUnit(connection, self._ring, self._clock, writes=writes)
+                    yield unit
+                    if writes:
+                        await unit.flush_events()
+                        committing = True
+                        await transaction.commit()
+                        committing = False
+                    else:
+                        await transaction.rollback()
+        except TimeoutError:
+            if committing:
+                raise OutcomeUnknown(f"the database {self.name} did not confirm a commit") from None
+            raise Unavailable(f"the database {self.name} takes too long") from None
+        except SQLAlchemyError as error:
+            if committing and getattr(error, "connection_invalidated", False):
+                raise OutcomeUnknown(
+                    f"the connection to {self.name} was lost during a commit"
+                ) from None
+            raise translated(error, self.name) from None
+        except OSError as error:
+            raise Unavailable(
+                f"the database {self.name} can't be reached ({error.strerror or 'no answer'})"
+            ) from None
+
+    async def verify_keys(self) -> None:
+        """See that the keys open this database; a new one remembers the first key.
+
+        Raises:
+            NeedsHuman: the keys are not those that the values are sealed under.
+        """
+        if self._ring is None:
+            raise InputError(
+                "no key-encryption key is set",
+                where="ROTATOR_KEYS",
+                next_step="`rotator init` prints a fresh one",
+            )
+        async with self._transaction(writes=True) as unit:
+            connection = unit._connection
+            rows = (await connection.execute(select(key_checks))).all()
+            opened = [row.key_id for row in rows if self._opens(row.key_id, bytes(row.sealed))]
+            if rows and not opened:
+                known = ", ".join(row.key_id for row in rows)
+                raise NeedsHuman(
+                    f"ROTATOR_KEYS does not hold the key of this database ({known})",
+                    next_step="restore that key; without it no sealed value can be read again",
+                )
+            if self._ring.first_id not in opened:
+                sealed = self._ring.seal(self._ring.first_id, _KEY_CHECK)
+                values = {"key_id": self._ring.first_id, "sealed": sealed}
+                await connection.execute(insert(key_checks).values(values))
+
+    def _opens(self, key_id: str, sealed: bytes) -> bool:
+        assert self._ring is not None
+        try:
+            return self._ring.open(key_id, sealed) == _KEY_CHECK
+        except NeedsHuman:
+            return False
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+
+class DaemonLock:
+    """The right to be the one daemon of a SQLite file: a lock that dies with the process."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".daemon.lock")
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take it.
+
+        Raises:
+            InputError: another daemon has it.
+        """
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise InputError(
+                f"another rotator daemon (process {holder}) runs on this database",
+                where=str(self._path),
+                next_step="stop it first, or use PostgreSQL for several daemons",
+            ) from None
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,270 @@
+"""The schema (DESIGN.md section 5) as SQLAlchemy tables. Alembic creates them, never this module.
+
+Times are integers: microseconds since 1970 in UTC, so that they sort and compare alike on SQLite
+and PostgreSQL. Documents (specs, policies, details) are JSON text, read and written by `codec`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A UTC time as whole microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """To the database."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """From the database."""
+        return None if value is None else _EPOCH + _MICROSECOND * int(value)
+
+
+metadata = MetaData()
+_ULID = String(26)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", _ULID, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("kind", String(64), nullable=False),
+    Column("place", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("due_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index("ix_credentials_due", "status", "due_at"),
+)
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", _ULID, primary_key=True),
+    Column("credential_id", _ULID, ForeignKey("credentials.id"), nullable=False),
+    Column("rotation_id", _ULID),
+    Column("state", String(16), nullable=False),
+    Column("issued", Text),
+    Column("expires_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("promoted_at", Instant),
+    Column("revoke_at", Instant),
+    Column("ended_at", Instant),
+    Index("ix_versions_credential", "credential_id", "id"),
+    Index("ix_versions_expiry", "state", "expires_at"),
+    Index(
+        "uq_versions_current",
+        "credential_id",
+        unique=True,
+        sqlite_where=text("state = 'current'"),
+        postgresql_where=text("state = 'current'"),
+    ),
+)
+sealed_values = Table(
+    "sealed_values",
+    metadata,
+    Column("version_id", _ULID, ForeignKey("versions.id"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+rotations = Table(
+    "rotations",
+    metadata,
+    Column("id", _ULID, primary_key=True),
+    Column("credential_id", _ULID, ForeignKey("credentials.id"), nullable=False),
+    Column("credential_name", String(80), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("actor_kind", String(32), nullable=False),
+    Column("actor_name", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reason_code", String(32), nullable=False),
+    Column("old_version_id", _ULID),
+    Column("new_version_id", _ULID),
+    Column("requested_at", Instant, nullable=False),
+    Column("resume_at", Instant),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("abort_requested_at", Instant),
+    Column("remints", Integer, nullable=False),
+    Column("parked", Text),
+    Column("api_calls", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("worker_id", String(64)),
+    Column("claim_expires_at", Instant),
+    Index("ix_rotations_resume", "resume_at"),
+    Index("ix_rotations_credential", "credential_id", "id"),
+    Index(
+        "uq_rotations_active",
+        "credential_id",
+        unique=True,
+        sqlite_where=text("state IN ('queued', 'running', 'undoing')"),
+        postgresql_where=text("state IN ('queued', 'running', 'undoing')"),
+    ),
+)
+steps = Table(
+    "steps",
+    metadata,
+    Column("id", _ULID, primary_key=True),
+    Column("rotation_id", _ULID, ForeignKey("rotations.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("intent_at", Instant),
+    Column("outcome_at", Instant),
+    Column("not_before", Instant),
+    Column("detail", Text, nullable=False),
+    Column("error", Text),
+    Column("request_id", String(128)),
+    Index("uq_steps_position", "rotation_id", "position", unique=True),
+)
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", _ULID, primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("secrets_version", BigInteger, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("waves", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("error", Text),
+    Index("ix_rollouts_app", "app", "id"),
+    Index(
+        "uq_rollouts_running",
+        "app",
+        unique=True,
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
+)
+rollout_rotations = Table(
+    "rollout_rotations",
+    metadata,
+    Column("rollout_id", _ULID, ForeignKey("rollouts.id"), primary_key=True),
+    Column("rotation_id", _ULID, ForeignKey("rotations.id"), primary_key=True),
+    Index("ix_rollout_rotations_rotation", "rotation_id"),
+)
+machine_restarts = Table(
+    "machine_restarts",
+    metadata,
+    Column("rollout_id", _ULID, ForeignKey("rollouts.id"), primary_key=True),
+    Column("machine_id", String(32), primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("machine_name", String(128), nullable=False),
+    Column("region", String(8), nullable=False),
+    Column("process_group", String(128), nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("old_instance_id", String(32), nullable=False),
+    Column("new_instance_id", String(32)),
+    Column("secrets_version", BigInteger),
+    Column("leased_at", Instant),
+    Column("updated_at", Instant),
+    Column("started_at", Instant),
+    Column("healthy_at", Instant),
+    Column("ended_at", Instant),
+    Column("note", Text, nullable=False),
+    Index("ix_machine_restarts_machine", "app", "machine_id", "rollout_id"),
+)
+app_locks = Table(
+    "app_locks",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("holder", String(64)),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", Instant),
+)
+app_secrets_versions = Table(
+    "app_secrets_versions",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("secrets_version", BigInteger, nullable=False),
+)
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor_kind", String(32), nullable=False),
+    Column("actor_name", String(255), nullable=False),
+    Column("action", String(48), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("credential", String(80)),
+    Column("kind", String(64)),
+    Column("organization", String(100)),
+    Column("app", String(63)),
+    Column("target", Text),
+    Column("machine", String(32)),
+    Column("rotation_id", _ULID),
+    Column("rollout_id", _ULID),
+    Column("request_id", String(128)),
+    Column("detail", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("ix_events_at", "at"),
+    Index("ix_events_credential", "credential", "sequence"),
+    Index("ix_events_kind", "kind", "sequence"),
+    Index("ix_events_app", "app", "sequence"),
+    Index("ix_events_action", "action", "sequence"),
+    Index("ix_events_outcome", "outcome", "sequence"),
+    Index("ix_events_actor", "actor_name", "sequence"),
+    Index("ix_events_rotation", "rotation_id", "sequence"),
+)
+event_head = Table(
+    "event_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+)
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("signed_at", Instant, nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("signature", Text, nullable=False),
+)
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+key_checks = Table(
+    "key_checks",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)

@@ -1,0 +1,115 @@
+"""The one place that builds the parts from settings and joins them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rotator.domain.errors import InputError
+from rotator.domain.ports import Kind, Target
+from rotator.domain.rotation import Actor
+from rotator.domain.secret import Secret
+from rotator.engine.inventory import InventoryChange, apply_manifest
+from rotator.engine.parts import Limits, Parts
+from rotator.fly.client import FlyClient
+from rotator.kinds.registry import all_kinds
+from rotator.manifest import Manifest, load_manifest
+from rotator.settings import Settings
+from rotator.store.schema import require_current
+from rotator.store.sealing import CheckpointSigner, KeyRing
+from rotator.store.store import SqlStore
+from rotator.system import SystemClock, SystemEntropy
+from rotator.targets.registry import all_targets
+
+ABSENT_TOKEN = Secret("absent")
+"""Stands in where a command works without the API, such as `list`."""
+
+
+@dataclass(frozen=True)
+class Rotator:
+    """Everything joined."""
+
+    settings: Settings
+    store: SqlStore
+    client: FlyClient
+    kinds: Mapping[str, Kind]
+    targets: Mapping[str, Target]
+    parts: Parts
+    signer: CheckpointSigner | None
+
+    def manifest(self) -> Manifest:
+        """The manifest, read afresh."""
+        return load_manifest(
+            self.settings.manifest, self.kinds, self.targets, self.parts.clock.now()
+        )
+
+    async def sync(self) -> InventoryChange:
+        """Bring the inventory in line with the manifest."""
+        manifest = self.manifest()
+        return await apply_manifest(self.parts, manifest.specs, source=manifest.path)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The engine's bounds as the settings want them."""
+    return Limits(
+        claim_ttl=timedelta(seconds=settings.claim_seconds),
+        lock_ttl=timedelta(seconds=settings.claim_seconds),
+        lease_ttl_seconds=settings.lease_seconds,
+        concurrency=settings.concurrency,
+    )
+
+
+def key_ring(settings: Settings, entropy: SystemEntropy) -> KeyRing | None:
+    """The key ring, or None where no key is set."""
+    keys = settings.key_secrets()
+    return KeyRing(keys, entropy.token_bytes) if keys else None
+
+
+@asynccontextmanager
+async def open_rotator(
+    settings: Settings, *, actor: Actor, worker_id: str, online: bool = True
+) -> AsyncIterator[Rotator]:
+    """Build everything, check schema and keys, and close it all in the end.
+
+    With `online` a token and keys are required; without, only what the database tells is at hand.
+
+    Raises:
+        InputError: something is missing or wrong in the settings or the database's schema.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    token = settings.require_token() if online else ABSENT_TOKEN
+    ring = key_ring(settings, entropy)
+    if online and ring is None:
+        raise InputError(
+            "no key-encryption key is set",
+            where="ROTATOR_KEYS",
+            next_step="`rotator init` prints a fresh one",
+        )
+    await require_current(settings.database_url)
+    async with AsyncExitStack() as stack:
+        store = SqlStore(settings.database_url, ring, clock)
+        stack.push_async_callback(store.aclose)
+        if ring is not None and online:
+            await store.verify_keys()
+        client = FlyClient(
+            settings.machines_api_url, settings.graphql_api_url, token, clock, entropy
+        )
+        stack.push_async_callback(client.aclose)
+        kinds, targets = all_kinds(client, clock), all_targets(client)
+        parts = Parts(
+            store=store,
+            kinds=kinds,
+            targets=targets,
+            fleet=client.fleet,
+            authority=client.authority,
+            calls=client.calls,
+            clock=clock,
+            entropy=entropy,
+            worker_id=worker_id,
+            actor=actor,
+            limits=limits_of(settings),
+        )
+        signer = CheckpointSigner(ring) if ring is not None else None
+        yield Rotator(settings, store, client, kinds, targets, parts, signer)
