@@ -1,5 +1,6 @@
 """WireGuard peers: the old and the new one stand side by side until the new one is in use."""
 
+# ruff: noqa: ARG002 - the Kind protocol passes more than this kind needs
 from __future__ import annotations
 
 import re

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rotator.simulator import deploys, machines
-from rotator.simulator.api import ok, read_body, refusal
+from rotator.simulator.api import ok, read_body, refusal, whole_number
 from rotator.simulator.consumers import consumers
 from rotator.simulator.errors import ApiError
 from rotator.simulator.faults import Fault, Match
@@ -109,7 +109,7 @@ async def _deploy(world: World, request: Request) -> Response:
 
 
 async def _show_log(world: World, request: Request) -> Response:
-    after = int(request.query_params.get("after", "0"))
+    after = whole_number(request.query_params.get("after", "0"), "after")
     return ok({"requests": [_log_view(entry) for entry in world.log if entry.seq > after]})
 
 

@@ -59,6 +59,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown fault {self.kind!r}; one of {', '.join(KINDS)}")
+        if not isinstance(self.times, int) or not isinstance(self.seconds, int | float):
+            raise ValueError("times and seconds are numbers")
         if not 400 <= self.status <= 599:
             raise ValueError("a fault's status is an error status, 400 to 599")
 

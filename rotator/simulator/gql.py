@@ -117,9 +117,7 @@ def _root(context: Context) -> Json:
 
     def organizations(_: object, **args: object) -> Json:
         seen = [
-            org
-            for org in world.organizations.values()
-            if context.principal.may(Access(org.number))
+            org for org in world.organizations.values() if context.principal.may(Access(org.number))
         ]
         return connection(seen, lambda org: views.organization_view(context, org), args)
 

@@ -12,7 +12,7 @@ from rotator.fly import macaroon
 from rotator.fly.macaroon import CREATE, DELETE
 from rotator.simulator import ids, tokens
 from rotator.simulator.gql_paging import refused
-from rotator.simulator.gql_views import Context, token_view
+from rotator.simulator.gql_views import WIRE_GUARD, Context, token_view
 from rotator.simulator.model import REGIONS, App, Json, Organization, Peer, Token
 from rotator.simulator.world import World
 
@@ -29,7 +29,7 @@ _PEER_NAME = re.compile(r"[a-zA-Z0-9-]{1,63}")
 def create_limited_access_token(context: Context, given: Json) -> Json:
     """Mint a token. Only a caller with a right on the organization itself may."""
     org = _organization(context, given)
-    context.require_organization(org, CREATE, "createLimitedAccessToken")
+    context.require_organization(org, CREATE, mutation="createLimitedAccessToken")
     profile, params = str(given["profile"]), given.get("profileParams")
     if profile not in tokens.PROFILES:
         raise refused(f"Unknown profile {profile}", "INVALID_ARGUMENTS")
@@ -51,7 +51,7 @@ def delete_limited_access_token(context: Context, given: Json) -> Json:
     token = _token(context.world, given)
     if token is None:
         raise refused("Could not find LimitedAccessToken", "NOT_FOUND")
-    context.require_organization(token.org, DELETE, "deleteLimitedAccessToken")
+    context.require_organization(token.org, DELETE, mutation="deleteLimitedAccessToken")
     by = given.get("revokedBy")
     tokens.revoke(context.world, token, by if isinstance(by, str) else context.principal.email)
     return _answer(given, token=token.macaroon.encode(), revokedBy=token.revoked_by)
@@ -63,7 +63,7 @@ def add_wire_guard_peer(context: Context, given: Json) -> Json:
     Like Fly, it takes a key of the wrong size, which then can't be removed.
     """
     org = _organization(context, given)
-    context.require_organization(org, CREATE, "addWireGuardPeer")
+    context.require_organization(org, CREATE, mutation="addWireGuardPeer", feature=WIRE_GUARD)
     name, key = str(given["name"]), str(given["pubkey"])
     _check_peer(context.world, org, name, key)
     region = str(given.get("region") or REGIONS[0].code)
@@ -88,7 +88,7 @@ def add_wire_guard_peer(context: Context, given: Json) -> Json:
 def remove_wire_guard_peer(context: Context, given: Json) -> Json:
     """Remove a peer by name."""
     org = _organization(context, given)
-    context.require_organization(org, DELETE, "removeWireGuardPeer")
+    context.require_organization(org, DELETE, mutation="removeWireGuardPeer", feature=WIRE_GUARD)
     peer = org.peers.get(str(given["name"]))
     if peer is None:
         raise refused("Could not find WireGuardPeer", "NOT_FOUND")

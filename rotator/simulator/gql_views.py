@@ -30,6 +30,7 @@ from rotator.simulator.model import (
 )
 from rotator.simulator.world import World
 
+WIRE_GUARD = "wg"
 UNAUTHENTICATED = "You must be authenticated to view this."
 
 
@@ -41,10 +42,15 @@ class Context:
     principal: tokens.Principal
 
     def require_organization(
-        self, org: Organization, action: int = READ, mutation: str | None = None
+        self,
+        org: Organization,
+        action: int = READ,
+        *,
+        mutation: str | None = None,
+        feature: str | None = None,
     ) -> None:
         """Raises a refusal unless the caller may do this to the organization itself."""
-        if not self.principal.may(Access(org.number, action, mutation=mutation)):
+        if not self.principal.may(Access(org.number, action, feature=feature, mutation=mutation)):
             raise refused("Not authorized to access this organization", "UNAUTHORIZED")
 
     def may_read(self, app: App) -> bool:
@@ -71,11 +77,11 @@ def organization_view(context: Context, org: Organization) -> Json:
         return _tokens(context, found, args)
 
     def peers(_: object, **args: object) -> Json:
-        context.require_organization(org)
+        context.require_organization(org, feature=WIRE_GUARD)
         return connection(_visible_peers(context.world, org), peer_view, args)
 
     def peer(_: object, name: str) -> Json:
-        context.require_organization(org)
+        context.require_organization(org, feature=WIRE_GUARD)
         if name not in org.peers:
             raise refused("Could not find WireGuardPeer", "NOT_FOUND")
         return peer_view(org.peers[name])

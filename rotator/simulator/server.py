@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from signal import SIGINT, SIGTERM
+from types import FrameType
 
 import uvicorn
 
@@ -29,7 +34,8 @@ def serve(
     Blocks. Prints one line: where it listens and how to point rotator at it. Raises OSError
     when it can't listen or can't write a file.
     """
-    asyncio.run(_serve(host, port, seed, speed, (token_file, port_file)))
+    with _quiet_signals():
+        asyncio.run(_serve(host, port, seed, speed, (token_file, port_file)))
 
 
 async def _serve(
@@ -47,7 +53,7 @@ async def _serve(
         print(announcement(host, bound, token_file, operator_token), flush=True)  # noqa: T201
         config = uvicorn.Config(
             create_app(world, served=True),
-            log_level="error",
+            log_level="critical",
             lifespan="off",
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
@@ -63,6 +69,21 @@ def announcement(host: str, port: int, token_file: Path | None, token: str) -> s
         f"{base}  ROTATOR_MACHINES_API_URL={base} ROTATOR_GRAPHQL_API_URL={base} "
         f"FLY_API_TOKEN={value}"
     )
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the server and not, when it raises them again, the process."""
+    before = {number: signal.signal(number, _ignore) for number in (SIGTERM, SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: uvicorn has ended already."""
 
 
 def _listen(host: str, port: int) -> socket.socket:

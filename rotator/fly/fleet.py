@@ -1,0 +1,252 @@
+"""Apps and machines by the Machines API: reads, updates, waits, stops, leases, cordons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from rotator.domain.errors import Drift, NotFound
+from rotator.domain.machines import AppOverview, Lease, Machine
+from rotator.fly.call import CHANGE_SECONDS, Call, Effect
+from rotator.fly.limits import READ_MACHINE
+from rotator.fly.machine_model import MachineModel
+from rotator.fly.parsing import FlyModel, parse, unexpected
+from rotator.fly.transport import Transport
+
+NONCE_HEADER: Final = "fly-machine-lease-nonce"
+MAX_WAIT_SECONDS: Final = 60
+"""Fly's cap on one wait."""
+_WAIT_GRACE_SECONDS: Final = 15.0
+
+
+class _OrganizationModel(FlyModel):
+    slug: str = ""
+
+
+class _AppModel(FlyModel):
+    name: str
+    status: str = ""
+    organization: _OrganizationModel = _OrganizationModel()
+    machine_count: int | None = None
+
+
+class _LeaseModel(FlyModel):
+    nonce: str
+    expires_at: int
+
+
+class _LeaseEnvelope(FlyModel):
+    data: _LeaseModel
+
+
+class _Settled(FlyModel):
+    # Older servers say only {"ok": true}.
+    state: str = "settled"
+
+
+class FlyFleet:
+    """The engine's `Fleet`, and the calls that later strategies need."""
+
+    def __init__(self, machines: Transport) -> None:
+        self._machines = machines
+
+    async def app(self, app: str) -> AppOverview:
+        """The app. `NotFound` if it does not exist or the token may not see it."""
+        call = Call(f"look at the app {app}", "GET", f"/v1/apps/{app}", "show app", app)
+        try:
+            found = parse(_AppModel, call, await self._machines.send(call))
+        except NotFound as error:
+            raise NotFound(
+                f"the app {app} does not exist, or this API token may not see it",
+                next_step="mend `app` in the manifest, or give rotator a token that sees it",
+                request_id=error.request_id,
+            ) from None
+        return AppOverview(found.name, found.organization.slug, found.status, found.machine_count)
+
+    async def machines(self, app: str) -> Sequence[Machine]:
+        """All machines that exist, whatever their state. One list may lag."""
+        call = Call(
+            f"list the machines of {app}", "GET", f"/v1/apps/{app}/machines", "list machines", app
+        )
+        answer = await self._machines.send(call)
+        if not isinstance(answer.json, list):
+            raise unexpected(call, answer, "no list of machines")
+        return [parse(MachineModel, call, answer, each).plain(app) for each in answer.json]
+
+    async def machine(self, app: str, machine_id: str) -> Machine:
+        """One machine, fresh. `NotFound` when it was destroyed."""
+        call = Call(
+            f"read the machine {machine_id} of {app}",
+            "GET",
+            _path(app, machine_id),
+            "get machine",
+            machine_id,
+            rate=READ_MACHINE,
+        )
+        return parse(MachineModel, call, await self._machines.send(call)).plain(app)
+
+    async def acquire_lease(
+        self, app: str, machine_id: str, *, ttl_seconds: int, description: str
+    ) -> Lease:
+        """Take the lease. `Busy` if somebody else holds it."""
+        return await self._lease(app, machine_id, ttl_seconds, description, None)
+
+    async def refresh_lease(
+        self, app: str, machine_id: str, lease: Lease, *, ttl_seconds: int
+    ) -> Lease:
+        """Prolong the lease; its nonce stays."""
+        return await self._lease(app, machine_id, ttl_seconds, None, lease)
+
+    async def _lease(
+        self, app: str, machine_id: str, ttl: int, description: str | None, held: Lease | None
+    ) -> Lease:
+        body: dict[str, object] = {"ttl": ttl}
+        if description is not None:
+            body["description"] = description
+        call = Call(
+            f"{'refresh' if held else 'take'} the lease of machine {machine_id} of {app}",
+            "POST",
+            _path(app, machine_id, "lease"),
+            "lease",
+            machine_id,
+            effect=Effect.IDEMPOTENT if held else Effect.CHANGE,
+            # flyctl sends the time in the query, the description of the API has it in the body.
+            query={"ttl": ttl},
+            headers=_nonce(held),
+            body=body,
+        )
+        answer = await self._machines.send(call)
+        wrapped = isinstance(answer.json, dict) and "data" in answer.json
+        found = (
+            parse(_LeaseEnvelope, call, answer).data
+            if wrapped
+            else parse(_LeaseModel, call, answer)
+        )
+        return Lease(found.nonce, datetime.fromtimestamp(found.expires_at, UTC))
+
+    async def release_lease(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Give the lease back. Releasing one that is gone is success."""
+        call = Call(
+            f"release the lease of machine {machine_id} of {app}",
+            "DELETE",
+            _path(app, machine_id, "lease"),
+            "release lease",
+            machine_id,
+            effect=Effect.IDEMPOTENT,
+            headers=_nonce(lease),
+        )
+        try:
+            await self._machines.send(call)
+        except NotFound:
+            return
+
+    async def update(
+        self,
+        machine: Machine,
+        *,
+        marks: Mapping[str, str],
+        min_secrets_version: int,
+        skip_launch: bool,
+        lease: Lease,
+    ) -> Machine:
+        """Update with the same config plus marks, provided that the machine is still the one read.
+
+        `current_version` makes Fly refuse when somebody changed it in between (P8).
+        """
+        if machine.config is None:
+            raise Drift(f"the config of machine {machine.id} can't be read now")
+        config = machine.config.json
+        standing = config.get("metadata")
+        metadata = {**(standing if isinstance(standing, dict) else {}), **marks}
+        body: dict[str, object] = {
+            "config": {**config, "metadata": metadata},
+            "region": machine.region,
+            "current_version": machine.instance_id,
+            "min_secrets_version": min_secrets_version,
+        }
+        if skip_launch:
+            body["skip_launch"] = True
+        call = Call(
+            f"update the machine {machine.id} of {machine.app}",
+            "POST",
+            _path(machine.app, machine.id),
+            "update machine",
+            machine.id,
+            effect=Effect.CHANGE,
+            headers=_nonce(lease),
+            body=body,
+            timeout_seconds=CHANGE_SECONDS,
+        )
+        answer = await self._machines.send(call)
+        return parse(MachineModel, call, answer).plain(machine.app)
+
+    async def wait(
+        self, app: str, machine_id: str, *, instance_id: str, timeout_seconds: int
+    ) -> str:
+        """Block until this version of the machine settles; give the state.
+
+        Fly: waiting for `settled` also ends when the proxy stops the machine right after its
+        start, where waiting for `started` would time out.
+        """
+        seconds = max(1, min(MAX_WAIT_SECONDS, timeout_seconds))
+        call = Call(
+            f"wait for the machine {machine_id} of {app}",
+            "GET",
+            _path(app, machine_id, "wait"),
+            "wait",
+            machine_id,
+            query={"state": "settled", "version": instance_id, "timeout": seconds},
+            timeout_seconds=seconds + _WAIT_GRACE_SECONDS,
+        )
+        answer = await self._machines.send(call)
+        return parse(_Settled, call, answer).state
+
+    async def stop(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Ask it to stop; drops the snapshot of a suspended machine."""
+        await self._command(app, machine_id, "stop", lease)
+
+    async def start(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Ask it to start."""
+        await self._command(app, machine_id, "start", lease)
+
+    async def restart(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Restart in place. Fly: this does not take up new secrets; `update` does."""
+        await self._command(app, machine_id, "restart", lease, effect=Effect.CHANGE)
+
+    async def cordon(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Take it out of the proxy without stopping it."""
+        await self._command(app, machine_id, "cordon", lease)
+
+    async def uncordon(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Put it back into the proxy."""
+        await self._command(app, machine_id, "uncordon", lease)
+
+    async def _command(
+        self,
+        app: str,
+        machine_id: str,
+        command: str,
+        lease: Lease,
+        *,
+        effect: Effect = Effect.IDEMPOTENT,
+    ) -> None:
+        call = Call(
+            f"{command} the machine {machine_id} of {app}",
+            "POST",
+            _path(app, machine_id, command),
+            command,
+            machine_id,
+            effect=effect,
+            headers=_nonce(lease),
+            timeout_seconds=CHANGE_SECONDS,
+        )
+        await self._machines.send(call)
+
+
+def _path(app: str, machine_id: str, tail: str = "") -> str:
+    return f"/v1/apps/{app}/machines/{machine_id}" + (f"/{tail}" if tail else "")
+
+
+def _nonce(lease: Lease | None) -> dict[str, str]:
+    return {} if lease is None else {NONCE_HEADER: lease.nonce}

@@ -1,0 +1,1 @@
+"""Our operations and the simulator held against Fly's published descriptions."""
