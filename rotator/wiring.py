@@ -85,7 +85,7 @@ async def open_rotator(
         raise InputError(
             "no key-encryption key is set",
             where="ROTATOR_KEYS",
-            next_step="`rotator init` prints a fresh one",
+            next_step="`rotator init` writes one to .env",
         )
     await require_current(settings.database_url)
     async with AsyncExitStack() as stack:

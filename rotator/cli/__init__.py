@@ -1,1 +1,1 @@
-"""Commands: parse, call the engine, print."""
+"""The commands: they parse, call the engine and print. Anything heavy is imported in a command."""

@@ -11,7 +11,7 @@ from rotator.domain.machines import DOWN_STATES, GONE_STATES, Machine
 from rotator.domain.ports import Fleet
 from rotator.domain.protocol import rolled_apps
 from rotator.domain.rollout import left_out_reason
-from rotator.domain.rotation import Step, StepName, StepState
+from rotator.domain.rotation import Mode, Step, StepName, StepState
 from rotator.engine.deliver import SECRETS_VERSION, receipt_of
 from rotator.engine.step import Result, StepContext
 
@@ -21,18 +21,24 @@ ROLLOUT_PASSES = 10
 
 @dataclass(frozen=True)
 class Adoption:
-    """What the machines of one app show. Each list holds machine ids."""
+    """What the machines of one app show. Each list holds machine ids.
+
+    `finishing` are machines that rollouts leave alone (jobs, consoles) and that still run with
+    what they started with.
+    """
 
     proven: tuple[str, ...]
     stale: tuple[str, ...]
     unreachable: tuple[str, ...]
+    finishing: tuple[str, ...] = ()
 
 
 async def confirm(ctx: StepContext) -> Result:
     """Every target shows what was delivered; every machine that reads it has taken it up.
 
     Machines that came or came back since the rollout and hold an old value send the walk back to
-    the rollout. Machines that can't be reached hold back the promotion: their value is in use.
+    the rollout. Machines that can't be reached hold back the promotion, because their value is in
+    use; so do jobs that still run with the old one, unless this is an emergency.
     """
     await _confirm_targets(ctx)
     waiting: list[str] = []
@@ -42,6 +48,10 @@ async def confirm(ctx: StepContext) -> Result:
         ctx.notes[f"machines:{app}"] = f"{len(adoption.proven)} proven"
         if adoption.unreachable:
             waiting.append(f"{app}: unreachable {', '.join(adoption.unreachable)}")
+        if adoption.finishing and ctx.rotation.mode is Mode.NORMAL:
+            waiting.append(
+                f"{app}: still at work with the old value {', '.join(adoption.finishing)}"
+            )
         if adoption.stale and app in rolled_apps(ctx.credential.spec):
             reopen += [s for s in ctx.steps if s.name is StepName.ROLL_OUT and s.subject == app]
         elif adoption.stale:
@@ -115,16 +125,20 @@ def judge(
     proven: list[str] = []
     stale: list[str] = []
     unreachable: list[str] = []
+    finishing: list[str] = []
     for machine in machines:
-        if machine.state in GONE_STATES or left_out_reason(machine, names):
+        if machine.state in GONE_STATES or not any(map(machine.reads_secret, names)):
             continue
-        if machine.marked_secrets_version >= floor or _started_since(machine, delivered_at):
+        if left_out_reason(machine, names):
+            if machine.running and not _started_since(machine, delivered_at):
+                finishing.append(machine.id)
+        elif machine.marked_secrets_version >= floor or _started_since(machine, delivered_at):
             proven.append(machine.id)
         elif not machine.reachable:
             unreachable.append(machine.id)
         else:
             stale.append(machine.id)
-    return Adoption(tuple(proven), tuple(stale), tuple(unreachable))
+    return Adoption(tuple(proven), tuple(stale), tuple(unreachable), tuple(finishing))
 
 
 def took_up(machine: Machine, *, floor: int, delivered_at: datetime) -> bool:

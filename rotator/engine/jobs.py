@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from rotator.domain.credential import Credential, CredentialStatus
 from rotator.domain.due import decide
-from rotator.domain.errors import Busy, InputError, RotatorError
+from rotator.domain.errors import Busy, InputError, NeedsHuman, RetryLater, RotatorError
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Signer, WorkerRecord
 from rotator.domain.rotation import Actor, Mode, Rotation, StepState
@@ -25,6 +25,8 @@ from rotator.engine.request import Wish, queue
 _log = logging.getLogger(__name__)
 _PAGE = 50
 EXPIRY_WARNING = timedelta(days=14)
+ADOPTION_PAUSE = timedelta(seconds=30)
+"""When to look again at a place whose issuer did not answer."""
 SCHEDULE = Actor("schedule", "policy")
 
 
@@ -37,11 +39,35 @@ async def find_due(parts: Parts) -> Sequence[Rotation]:
     now = parts.clock.now()
     async with parts.store.view() as unit:
         due = await unit.due(now, _PAGE)
-    for credential in due:
+    for found in due:
+        credential = await _adopted_first(parts, found, now)
+        if credential is None:
+            continue
         rotation = await _consider(parts, credential, now)
         if rotation is not None:
             queued.append(rotation)
     return queued
+
+
+async def _adopted_first(parts: Parts, credential: Credential, now: datetime) -> Credential | None:
+    """The credential, once what stands at its place is known: a value that somebody made last week
+    is not due today. None if it turns out not to be due, or if its issuer does not answer now."""
+    async with parts.store.view() as unit:
+        if await unit.versions(credential.id):
+            return credential
+    try:
+        await reconcile(parts, credential)
+    except RetryLater as error:
+        _log.info("%s: its issuer can't be asked now: %s", credential.name, error)
+        async with parts.store.unit() as unit:
+            await unit.save_credential(replace(credential, due_at=now + ADOPTION_PAUSE))
+        return None
+    except NeedsHuman:
+        # The rotation itself finds the same, and parks with the cause.
+        return credential
+    async with parts.store.view() as unit:
+        fresh = await unit.credential_by_id(credential.id)
+    return fresh if fresh.due_at is not None and fresh.due_at <= now else None
 
 
 async def _consider(parts: Parts, credential: Credential, now: datetime) -> Rotation | None:

@@ -178,7 +178,7 @@ async def _settle_asleep(
     run: RolloutRun, restart: MachineRestart, machine: Machine, lease: Lease
 ) -> MachineRestart:
     """A machine that was down stays down; a snapshot with the old environment must go."""
-    machine = await _read(run, machine.id)
+    machine = await _wait_started(run, machine, run.rollout.policy.start_timeout.total_seconds())
     if machine.state in ("suspended", "suspending"):
         await run.parts.fleet.stop(run.rollout.app, machine.id, lease)
         return await _end(run, restart, RestartState.ASLEEP, "its old snapshot was dropped")

@@ -1,4 +1,6 @@
-"""The commented manifest that `rotator init` writes."""
+"""The manifests that `rotator init` writes."""
+
+from pathlib import Path
 
 SAMPLE_MANIFEST = """\
 # rotator.toml: what rotator looks after. `rotator check` reads it, `rotator plan` shows what it
@@ -50,3 +52,43 @@ on_failure = "undo"                      # or "pause", "continue"
 # region = "fra"
 # targets = [ {{ type = "file", path = "/data/wg/fly.conf" }} ]
 """
+
+_SIMULATED = """\
+# rotator.toml for the organisation that `rotator simulate` plays: everything is due at once.
+organization = "acme"
+
+[defaults]
+owner = "platform@example.com"
+
+[defaults.policy]
+every = "30d"
+overlap = "{overlap}"
+
+[defaults.rollout]
+max_unavailable = 1
+stagger = "1s"
+canary = 1
+
+[credentials.web-session-key]
+kind = "secret"
+bytes = 32
+targets = [ {{ type = "fly-secret", app = "web", name = "SESSION_KEY" }} ]
+
+[credentials.ci-web]
+kind = "deploy-token"
+app = "web"
+targets = [
+  {{ type = "file", path = "{folder}/ci-web.token" }},
+  {{ type = "fly-secret", app = "api", name = "WEB_DEPLOY_TOKEN" }},
+]
+
+[credentials.office-gateway]
+kind = "wireguard-peer"
+region = "fra"
+targets = [ {{ type = "file", path = "{folder}/fly.conf" }} ]
+"""
+
+
+def simulated_manifest(folder: Path, *, overlap: str = "10s") -> str:
+    """A manifest for the simulated organisation; files go to `folder`."""
+    return _SIMULATED.format(folder=folder, overlap=overlap)

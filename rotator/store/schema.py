@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from rotator.domain.errors import InputError
@@ -54,6 +54,8 @@ async def current_revision(url: str) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
     parsed = database_url(url)
+    if _is_absent(parsed):
+        return None
     engine = make_engine(parsed)
     try:
         async with asyncio.timeout(_SECONDS), engine.connect() as connection:
@@ -62,6 +64,13 @@ async def current_revision(url: str) -> str | None:
         raise translated(error, shown(parsed)) from None
     finally:
         await engine.dispose()
+
+
+def _is_absent(url: URL) -> bool:
+    """Whether it is a SQLite file that is not there; a look must not create it."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return False
+    return not Path(url.database).exists()
 
 
 async def upgrade(url: str, revision: str = "head") -> None:

@@ -183,7 +183,7 @@ class SqlStore:
             raise InputError(
                 "no key-encryption key is set",
                 where="ROTATOR_KEYS",
-                next_step="`rotator init` prints a fresh one",
+                next_step="`rotator init` writes one to .env",
             )
         async with self._transaction(writes=True) as unit:
             connection = unit._connection

@@ -1,0 +1,269 @@
+"""`rotator list` and `rotator show`: the inventory for people and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rotator.cli.history import rotations_table
+from rotator.cli.progress import styled
+from rotator.cli.rotating import apps_of
+from rotator.cli.session import opened
+from rotator.cli.text import from_now, moment, print_json, say, show
+from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.durations import format_duration, rough_duration
+from rotator.domain.errors import InputError
+from rotator.domain.policy import Policy
+from rotator.domain.ports import Store, Unit
+from rotator.domain.rotation import Rotation, RotationState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the inventory."""
+
+    credential: Credential
+    current: Version | None
+    retiring: tuple[Version, ...]
+    latest: Rotation | None
+
+    def age(self, now: datetime) -> str:
+        """How old the current value is, as far as it is known."""
+        if self.current is None:
+            return "-"
+        issued = self.current.issued
+        if self.current.adopted and (issued is None or issued.created_at is None):
+            return "unknown"
+        born = issued.created_at if issued and issued.created_at else self.current.created_at
+        return rough_duration(now - born)
+
+    @property
+    def state(self) -> str:
+        """What a person would want to know first."""
+        if self.credential.status is CredentialStatus.UNMANAGED:
+            return "unmanaged"
+        if self.latest is not None and self.latest.state is not RotationState.SUCCEEDED:
+            return self.latest.state.value
+        return "current" if self.current is not None else "no value yet"
+
+
+async def inventory(store: Store) -> Sequence[Entry]:
+    """Everything that is tracked, by name."""
+    async with store.view() as unit:
+        entries = [await _entry(unit, c) for c in await unit.credentials()]
+    return sorted(entries, key=lambda e: e.credential.name)
+
+
+async def _entry(unit: Unit, credential: Credential) -> Entry:
+    versions = await unit.versions(credential.id)
+    rotations = await unit.rotations(credential_id=credential.id, limit=1)
+    return Entry(
+        credential,
+        next((v for v in versions if v.state is VersionState.CURRENT), None),
+        tuple(v for v in versions if v.state is VersionState.RETIRING),
+        rotations[0] if rotations else None,
+    )
+
+
+async def show_inventory(
+    app: str | None, kind: str | None, *, only_due: bool, as_json: bool
+) -> int:
+    """`rotator list`."""
+    async with opened() as rotator:
+        entries = await inventory(rotator.store)
+        now = rotator.parts.clock.now()
+    chosen = [
+        entry
+        for entry in entries
+        if (app is None or app in apps_of(entry.credential))
+        and (kind is None or entry.credential.spec.kind == kind)
+        and (not only_due or _is_due(entry.credential, now))
+    ]
+    if as_json:
+        print_json({"credentials": [_as_data(entry) for entry in chosen]})
+    elif not chosen:
+        say("no credential is tracked" if not entries else "no credential fits")
+    else:
+        show(inventory_table(chosen, now))
+    return 0
+
+
+def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
+    """A line for each credential."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = ("credential", "kind", "current value", "age", "state", "due", "expires", "targets")
+    for column in columns:
+        table.add_column(
+            column, no_wrap=column not in ("targets", "current value"), overflow="fold"
+        )
+    for entry in entries:
+        spec, current = entry.credential.spec, entry.current
+        issued = current.issued if current else None
+        expires = issued.expires_at if issued else None
+        due = entry.credential.due_at
+        shown_due = from_now(due, now) if due is None or due > now else "[yellow]due[/yellow]"
+        table.add_row(
+            spec.name,
+            spec.kind,
+            _named(current),
+            entry.age(now),
+            styled(entry.state),
+            shown_due,
+            from_now(expires, now) if expires else "-",
+            "\n".join(target.key for target in spec.targets),
+        )
+    return table
+
+
+def _named(version: Version | None) -> str:
+    if version is None:
+        return "-"
+    name = version.issued.name if version.issued else version.id
+    return f"{name} (adopted)" if version.adopted else name
+
+
+def _is_due(credential: Credential, now: datetime) -> bool:
+    return credential.due_at is not None and credential.due_at <= now
+
+
+def _as_data(entry: Entry) -> object:
+    return {
+        "name": entry.credential.name,
+        "kind": entry.credential.spec.kind,
+        "place": entry.credential.spec.place,
+        "status": entry.credential.status,
+        "state": entry.state,
+        "owner": entry.credential.spec.owner,
+        "due_at": entry.credential.due_at,
+        "targets": [target.key for target in entry.credential.spec.targets],
+        "current": _version_data(entry.current) if entry.current else None,
+        "retiring": [_version_data(version) for version in entry.retiring],
+        "latest_rotation": entry.latest.id if entry.latest else None,
+    }
+
+
+def _version_data(version: Version) -> object:
+    issued = version.issued
+    return {
+        "id": version.id,
+        "state": version.state,
+        "issued_as": issued.name if issued else None,
+        "issuer_ref": issued.ref if issued else None,
+        "adopted": version.adopted,
+        "value_held": version.sealed,
+        "created_at": issued.created_at if issued and issued.created_at else version.created_at,
+        "expires_at": issued.expires_at if issued else None,
+        "promoted_at": version.promoted_at,
+        "revoke_at": version.revoke_at,
+        "ended_at": version.ended_at,
+    }
+
+
+async def show_credential(name: str, *, as_json: bool) -> int:
+    """`rotator show NAME`."""
+    async with opened() as rotator:
+        async with rotator.store.view() as unit:
+            credential = await unit.credential(name)
+            if credential is None:
+                raise InputError(
+                    f"there is no credential {name!r}", next_step="`rotator list` shows them"
+                )
+            versions = await unit.versions(credential.id)
+            rotations = await unit.rotations(credential_id=credential.id, limit=10)
+            entry = await _entry(unit, credential)
+        kind = rotator.kinds.get(credential.spec.kind)
+        bits = kind.entropy_bits(credential.spec.params) if kind else None
+        now = rotator.parts.clock.now()
+    if as_json:
+        data = {
+            "spec": credential.spec,
+            "entropy_bits": bits,
+            "versions": [_version_data(version) for version in versions],
+            "rotations": rotations,
+        }
+        described = _as_data(entry)
+        assert isinstance(described, dict)
+        print_json(described | data)
+        return 0
+    _tell_credential(credential, bits, now)
+    show(_versions_table(versions))
+    if rotations:
+        show(rotations_table(rotations))
+    return 0
+
+
+def _tell_credential(credential: Credential, bits: int | None, now: datetime) -> None:
+    spec = credential.spec
+    say(f"{spec.name}: {spec.kind} at {spec.place}, {credential.status.value}")
+    say(f"  {policy_line(spec.policy)}")
+    say(f"  due {moment(credential.due_at)} ({from_now(credential.due_at, now)})")
+    if bits is not None:
+        say(f"  a new value has {bits} bits of randomness")
+    for target in spec.targets:
+        rollout = f", rollout {target.rollout.mode.value}" if target.app else ""
+        say(f"  delivered to {target.key}{rollout}")
+    if spec.owner:
+        say(f"  owner {spec.owner}")
+    if spec.runbook:
+        say(f"  runbook {spec.runbook}")
+
+
+def policy_line(policy: Policy) -> str:
+    """A policy in one line."""
+    when = "only by hand"
+    if policy.every is not None:
+        when = f"every {format_duration(policy.every)}"
+    elif policy.cron is not None:
+        when = f"cron {policy.cron!r} ({policy.zone})"
+    parts = [when, f"overlap {format_duration(policy.overlap)}"]
+    if policy.jitter:
+        parts.append(f"jitter {format_duration(policy.jitter)}")
+    if policy.max_age is not None:
+        parts.append(f"at most {format_duration(policy.max_age)} old")
+    if policy.window is not None:
+        parts.append(f"window {format_duration(policy.window.span)} from {policy.window.start}")
+    if policy.blackouts:
+        parts.append(f"{len(policy.blackouts)} blackouts")
+    return ", ".join(parts)
+
+
+def _versions_table(versions: Sequence[Version]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in (
+        "version",
+        "state",
+        "issued as",
+        "made",
+        "expires",
+        "promoted",
+        "ended",
+        "value",
+    ):
+        table.add_column(column, no_wrap=column != "issued as", overflow="fold")
+    for version in reversed(versions):
+        issued = version.issued
+        made = issued.created_at if issued and issued.created_at else None
+        if made is None and not version.adopted:
+            made = version.created_at
+        table.add_row(
+            version.id,
+            styled(version.state.value),
+            _named(version),
+            moment(made),
+            moment(issued.expires_at if issued else None),
+            moment(version.promoted_at),
+            moment(version.ended_at),
+            "sealed" if version.sealed else "not held",
+        )
+    return table

@@ -1,0 +1,107 @@
+"""`rotator rotate`: now, show, retry, abort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+rotate = typer.Typer(
+    help="Rotate now; look at, retry or abort a rotation.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_REASON = Annotated[str, typer.Option("--reason", "-r", help="Why, for the audit log.")]
+_NO_WAIT = Annotated[
+    bool, typer.Option("--no-wait", help="Only ask for it; a running daemon does the work.")
+]
+
+
+@rotate.command("now")
+def now(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME")] = None,
+    app: Annotated[str | None, typer.Option(help="All credentials that this app reads.")] = None,
+    kind: Annotated[str | None, typer.Option(help="All credentials of this kind.")] = None,
+    all_due: Annotated[bool, typer.Option("--all-due", help="All that are due.")] = False,
+    reason: _REASON = "",
+    emergency: Annotated[
+        bool,
+        typer.Option("--emergency", help="No overlap: revoke the old value once the new is in."),
+    ] = False,
+    revoke_first: Annotated[
+        bool,
+        typer.Option("--revoke-first", help="Revoke the old value before delivering the new one."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would happen, change nothing.")
+    ] = False,
+    no_wait: _NO_WAIT = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="A file from `rotator plan --out`; refuse if the world has changed."),
+    ] = None,
+    as_json: _JSON = False,
+) -> int:
+    """Rotate credentials now, and show how it goes.
+
+    A running daemon does the work; without one, this command does it itself.
+    """
+    from rotator.cli.rotating import Selection, rotate_now
+    from rotator.cli.session import run_async
+    from rotator.domain.rotation import Mode
+
+    mode = Mode.REVOKE_FIRST if revoke_first else Mode.EMERGENCY if emergency else Mode.NORMAL
+    selection = Selection(tuple(names or ()), app=app, kind=kind, all_due=all_due, plan=plan)
+    return run_async(
+        rotate_now(
+            selection, mode, reason=reason, dry_run=dry_run, wait=not no_wait, as_json=as_json
+        )
+    )
+
+
+@rotate.command("show")
+def show(
+    rotation: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
+    credential: Annotated[str | None, typer.Option(help="Only those of this credential.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: _JSON = False,
+) -> int:
+    """Show one rotation with its steps, or the newest ones."""
+    from rotator.cli.history import show_rotation, show_rotations
+    from rotator.cli.session import run_async
+
+    if rotation is None:
+        return run_async(show_rotations(credential, limit, as_json=as_json))
+    return run_async(show_rotation(rotation, as_json=as_json))
+
+
+@rotate.command("retry")
+def retry(
+    rotation: Annotated[str, typer.Argument(metavar="ID")],
+    reason: _REASON = "",
+    no_wait: _NO_WAIT = False,
+) -> int:
+    """Let a parked rotation go on, or try a waiting one again at once."""
+    from rotator.cli.rotating import retry_rotation
+    from rotator.cli.session import run_async
+
+    return run_async(retry_rotation(rotation, reason, wait=not no_wait))
+
+
+@rotate.command("abort")
+def abort(
+    rotation: Annotated[str, typer.Argument(metavar="ID")],
+    reason: _REASON = "",
+    no_wait: _NO_WAIT = False,
+) -> int:
+    """Turn a rotation back.
+
+    What was delivered is restored, the new value revoked.
+    """
+    from rotator.cli.rotating import abort_rotation
+    from rotator.cli.session import run_async
+
+    return run_async(abort_rotation(rotation, reason, wait=not no_wait))
