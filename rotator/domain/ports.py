@@ -100,10 +100,12 @@ class Minted:
 class Kind(Protocol):
     """How a kind of credential is issued, proven and revoked.
 
-    `name` is the manifest's word. `fields` are the manifest fields it reads.
+    `name` is the manifest's word. `fields` are the manifest fields it reads. `issuer_lists` tells
+    whether an issuer holds the values and lists them; where none does, nothing can be left over.
     """
 
     name: str
+    issuer_lists: bool
     fields: tuple[Field, ...]
 
     def check(self, params: Params) -> str | None:

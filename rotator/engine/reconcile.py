@@ -75,7 +75,7 @@ async def _note_gone(
         and v.issued.ref not in refs
         and now - v.created_at > parts.limits.list_lag
     ]
-    if not gone or not _issuer_lists(parts, credential):
+    if not gone or not parts.kinds[credential.spec.kind].issuer_lists:
         return ()
     names = tuple(v.issued.name for v in gone if v.issued)
     async with parts.store.unit() as unit:
@@ -86,11 +86,6 @@ async def _note_gone(
             )
             await unit.append(event)
     return names
-
-
-def _issuer_lists(parts: Parts, credential: Credential) -> bool:
-    """Kinds whose values no issuer holds (generated secrets) list nothing, and prove nothing."""
-    return parts.kinds[credential.spec.kind].entropy_bits(credential.spec.params) is None
 
 
 async def _revoke_leftovers(

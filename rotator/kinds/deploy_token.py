@@ -78,6 +78,7 @@ class DeployTokenKind:
     """
 
     name = "deploy-token"
+    issuer_lists = True
     fields: tuple[Field, ...] = (
         Field(
             "app",

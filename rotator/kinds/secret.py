@@ -136,6 +136,7 @@ class SecretKind:
     """A random value that rotator generates; no issuer knows it, only its targets do."""
 
     name = "secret"
+    issuer_lists = False
     fields: tuple[Field, ...] = (
         Field(
             "bytes",

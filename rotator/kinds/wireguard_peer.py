@@ -73,6 +73,7 @@ class WireGuardPeerKind:
     """
 
     name = "wireguard-peer"
+    issuer_lists = True
     fields: tuple[Field, ...] = (
         Field(
             "peer_name",

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rotator.simulator import deploys, machines
+from rotator.simulator import deploys, leases, machines
 from rotator.simulator.api import ok, read_body, refusal, whole_number
 from rotator.simulator.consumers import consumers
 from rotator.simulator.errors import ApiError
@@ -155,7 +155,7 @@ def _machine_state(world: World, machine: Machine) -> Json:
         "host_status": machine.host_status,
         "cordoned": machine.cordoned,
         "healthy": healthy(world, machine),
-        "leased_by": machine.lease.owner if machine.lease else None,
+        "leased_by": lease.owner if (lease := leases.standing(world, machine)) else None,
         "secrets_version_at_boot": booted.version if booted else None,
         "digests_at_boot": booted.digests if booted else {},
     }

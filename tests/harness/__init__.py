@@ -1,0 +1,1 @@
+"""What tests start: simulators, projects on disk, daemons, command lines."""
