@@ -87,7 +87,7 @@ def _configured(settings: Settings) -> list[Finding]:
         check_token(settings.require_token())
         found.append(Finding("API token", Verdict.OK, "set (not shown)"))
     except InputError as error:
-        missing = settings.fly_api_token is None
+        missing = not settings.fly_api_token or not settings.fly_api_token.get_secret_value()
         found.append(
             Finding(
                 "API token",

@@ -10,7 +10,7 @@ from rotator.cli.text import say
 from rotator.domain.errors import InputError
 from rotator.domain.names import wrong_organization
 from rotator.logs import configure_logs
-from rotator.manifest.sample import SAMPLE_MANIFEST, simulated_manifest
+from rotator.manifest.sample import sample_manifest, simulated_manifest
 from rotator.settings import load_settings
 from rotator.store import schema
 from rotator.store.sealing import new_key
@@ -25,11 +25,7 @@ def write_first_files(organization: str, path: Path, *, simulated: bool, force: 
     wrong = wrong_organization(organization)
     if wrong is not None:
         raise InputError(wrong, where="--organization")
-    text = (
-        simulated_manifest(Path.cwd())
-        if simulated
-        else SAMPLE_MANIFEST.format(organization=organization)
-    )
+    text = simulated_manifest(Path.cwd()) if simulated else sample_manifest(organization)
     mode = "w" if force else "x"
     try:
         with path.open(mode, encoding="utf-8") as file:

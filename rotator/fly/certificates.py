@@ -8,6 +8,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from rotator.fly.call import Call
+from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
 from rotator.fly.transport import Transport
 
@@ -75,7 +76,7 @@ class CertificatesApi:
                 what=f"list the certificates of {app}",
                 method="GET",
                 path=f"/v1/apps/{app}/certificates",
-                action="list certificates",
+                action=APP_ACTIONS,
                 of=app,
                 query={"limit": 500} | ({"cursor": cursor} if cursor else {}),
             )
@@ -91,8 +92,8 @@ class CertificatesApi:
             what=f"show the certificate of {hostname}",
             method="GET",
             path=f"/v1/apps/{app}/certificates/{quote(hostname, safe='')}",
-            action="show certificate",
-            of=f"{app}/{hostname}",
+            action=APP_ACTIONS,
+            of=app,
         )
         detail = parse(_Detail, call, await self._machines.send(call))
         problems = tuple(

@@ -9,7 +9,7 @@ from typing import Final
 from rotator.domain.errors import Drift, NotFound
 from rotator.domain.machines import AppOverview, Lease, Machine
 from rotator.fly.call import CHANGE_SECONDS, Call, Effect
-from rotator.fly.limits import READ_MACHINE
+from rotator.fly.limits import APP_ACTIONS, READ_MACHINE
 from rotator.fly.machine_model import MachineModel
 from rotator.fly.parsing import FlyModel, parse, unexpected
 from rotator.fly.transport import Transport
@@ -53,7 +53,7 @@ class FlyFleet:
 
     async def app(self, app: str) -> AppOverview:
         """The app. `NotFound` if it does not exist or the token may not see it."""
-        call = Call(f"look at the app {app}", "GET", f"/v1/apps/{app}", "show app", app)
+        call = Call(f"look at the app {app}", "GET", f"/v1/apps/{app}", APP_ACTIONS, app)
         try:
             found = parse(_AppModel, call, await self._machines.send(call))
         except NotFound as error:
@@ -67,7 +67,7 @@ class FlyFleet:
     async def machines(self, app: str) -> Sequence[Machine]:
         """All machines that exist, whatever their state. One list may lag."""
         call = Call(
-            f"list the machines of {app}", "GET", f"/v1/apps/{app}/machines", "list machines", app
+            f"list the machines of {app}", "GET", f"/v1/apps/{app}/machines", APP_ACTIONS, app
         )
         answer = await self._machines.send(call)
         if not isinstance(answer.json, list):

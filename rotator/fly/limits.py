@@ -23,6 +23,9 @@ class Rate:
 NORMAL: Final = Rate(1.0, 3)
 READ_MACHINE: Final = Rate(5.0, 10)
 
+APP_ACTIONS: Final = "app"
+"""Actions on an app as a whole (look, list, set secrets) share its one bucket."""
+
 _IDLE_SECONDS: Final = 60.0
 _SWEEP_EVERY: Final = 1024
 

@@ -2,14 +2,15 @@
 
 from rotator.manifest.load import MANIFEST_BYTES, Manifest, load_manifest, parse_manifest
 from rotator.manifest.problems import ManifestError, Problem
-from rotator.manifest.sample import SAMPLE_MANIFEST
+from rotator.manifest.sample import sample_manifest, simulated_manifest
 
 __all__ = [
     "MANIFEST_BYTES",
-    "SAMPLE_MANIFEST",
     "Manifest",
     "ManifestError",
     "Problem",
     "load_manifest",
     "parse_manifest",
+    "sample_manifest",
+    "simulated_manifest",
 ]

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-SAMPLE_MANIFEST = """\
+_SAMPLE = """\
 # rotator.toml: what rotator looks after. `rotator check` reads it, `rotator plan` shows what it
 # would do, and nothing is touched before a credential is due or you ask for it.
 
-organization = "{organization}"          # slug of your Fly organisation, see `fly orgs list`
+organization = "ORGANIZATION"          # slug of your Fly organisation, see `fly orgs list`
 
 # Everything in here holds for all credentials that don't say otherwise.
 [defaults]
@@ -35,22 +35,22 @@ on_failure = "undo"                      # or "pause", "continue"
 # kind = "secret"
 # bytes = 32
 # encoding = "base64url"
-# targets = [ {{ type = "fly-secret", app = "web", name = "SESSION_KEY" }} ]
+# targets = [ { type = "fly-secret", app = "web", name = "SESSION_KEY" } ]
 
 # A deploy token for CI, delivered to a file and to another app.
 # [credentials.ci-web]
 # kind = "deploy-token"
 # app = "web"
 # targets = [
-#   {{ type = "file", path = "/data/ci/web.token" }},
-#   {{ type = "fly-secret", app = "ci-runner", name = "FLY_API_TOKEN" }},
+#   { type = "file", path = "/data/ci/web.token" },
+#   { type = "fly-secret", app = "ci-runner", name = "FLY_API_TOKEN" },
 # ]
 
 # A WireGuard peer; the target receives a wg-quick file.
 # [credentials.office-gateway]
 # kind = "wireguard-peer"
 # region = "fra"
-# targets = [ {{ type = "file", path = "/data/wg/fly.conf" }} ]
+# targets = [ { type = "file", path = "/data/wg/fly.conf" } ]
 """
 
 _SIMULATED = """\
@@ -92,3 +92,8 @@ targets = [ {{ type = "file", path = "{folder}/fly.conf" }} ]
 def simulated_manifest(folder: Path, *, overlap: str = "10s") -> str:
     """A manifest for the simulated organisation; files go to `folder`."""
     return _SIMULATED.format(folder=folder, overlap=overlap)
+
+
+def sample_manifest(organization: str) -> str:
+    """A commented manifest that manages nothing yet."""
+    return _SAMPLE.replace("ORGANIZATION", organization)

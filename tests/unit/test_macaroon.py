@@ -130,7 +130,6 @@ def test_a_discharge_is_not_a_permission_token() -> None:
         "fm2_!!!!",
         "fm2_lJPE",
         a_token().encode()[:-4],
-        a_token().encode().replace("=", "", 1) + "x",
         raw_token([]),
         raw_token([[KID, RND, False], "here", [0], bytes(32)]),
         raw_token([[KID], "here", [], bytes(32)]),
