@@ -93,7 +93,7 @@ def _zone(table: Table, example: str) -> str | None:
         return None
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
         table.wrong("zone", f"{name!r} is not an IANA time zone", example)
         return None
     return name

@@ -94,9 +94,18 @@ def make_engine(url: URL) -> AsyncEngine:
 
 
 def _private_file(url: URL) -> None:
-    """Create the SQLite file for its owner alone, before SQLite would with the umask's mode."""
+    """Create the SQLite file for its owner alone, before SQLite would with the umask's mode.
+
+    Raises:
+        Unavailable: its directory or volume is gone.
+    """
     if not url.database or url.database == ":memory:":
         return
+    if not Path(url.database).absolute().parent.is_dir():
+        raise Unavailable(
+            f"the database {shown(url)} can't be opened: its directory is not there",
+            next_step="see that the volume is mounted, or mend ROTATOR_DATABASE_URL",
+        )
     with suppress(OSError):
         os.close(os.open(url.database, os.O_CREAT | os.O_RDWR, 0o600))
 
