@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUNS ?= 100
 
+# Hundreds of our processes start in the tests; each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test check format simulate bench lock clean
 
 install: $(STAMP)
@@ -39,13 +42,13 @@ simulate: install
 bench: install
 	$(BIN)/python -m benchmarks
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade
+
 lock: install
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--upgrade -o requirements/runtime.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--upgrade --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) -o requirements/runtime.txt pyproject.toml
+	$(LOCK) -o requirements/dev.txt --extra dev pyproject.toml
+	echo "hatchling>=1.27" | $(LOCK) -o requirements/build.txt -
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

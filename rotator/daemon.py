@@ -23,6 +23,7 @@ from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import WorkerRecord
 from rotator.engine import jobs
 from rotator.engine.parts import Parts
+from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
 
@@ -46,6 +47,7 @@ class Daemon:
         self._digest: str | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._worker = _record(rotator.parts)
+        self._metrics = Metrics()
 
     async def run(self) -> None:
         """Start, work, and stop on SIGTERM or SIGINT.
@@ -56,8 +58,10 @@ class Daemon:
         if self._lock is not None:
             self._lock.acquire()
         try:
+            if self._rotator.settings.metrics_port is not None:
+                self._metrics.serve(self._rotator.settings.metrics_port)
             await self._load_manifest(first=True)
-            self._worker = await jobs.heartbeat(self._parts, self._worker)
+            await self._beat()
             await self._tell(Action.WORKER_STARTED)
             self._listen()
             log.info(
@@ -144,6 +148,8 @@ class Daemon:
 
     async def _beat(self) -> None:
         self._worker = await jobs.heartbeat(self._parts, self._worker)
+        now = self._parts.clock.now()
+        self._metrics.update(await look(self._parts.store, now), now)
 
     async def _sign(self) -> None:
         if self._rotator.signer is not None:

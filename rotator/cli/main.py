@@ -14,7 +14,7 @@ from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
 from rotator.cli.rollout import rollout
 from rotator.cli.rotate import rotate
-from rotator.cli.service import demo, run, simulate
+from rotator.cli.service import demo, health, run, simulate
 
 EPILOG = (
     "Settings come from ROTATOR_* variables and .env, see `rotator check`. "
@@ -40,6 +40,7 @@ app.command()(show)
 app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
 app.add_typer(db, name="db")
+app.command()(health)
 app.command()(simulate)
 app.command()(demo)
 

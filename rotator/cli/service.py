@@ -20,6 +20,14 @@ def run(
     return run_async(run_daemon(migrate=migrate))
 
 
+def health() -> int:
+    """See that a daemon is running: 0 if it has shown itself in the last 30 s, else 1."""
+    from rotator.cli.session import run_async
+    from rotator.cli.starting import check_health
+
+    return run_async(check_health())
+
+
 def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4280,

@@ -99,3 +99,14 @@ async def run_daemon(*, migrate: bool) -> int:
     async with open_rotator(settings, actor=Actor("worker", worker), worker_id=worker) as rotator:
         await Daemon(rotator).run()
     return 0
+
+
+async def check_health() -> int:
+    """`rotator health`: made for container health checks, so it looks at the database only."""
+    from rotator.cli.failures import FAILED
+    from rotator.cli.session import daemon_is_running, opened
+
+    async with opened() as rotator:
+        running = await daemon_is_running(rotator.store)
+    say("a daemon is running" if running else "no daemon has shown itself in the last 30 s")
+    return 0 if running else FAILED

@@ -69,32 +69,41 @@ def plan_rollout(
     secrets_version: int,
     names: frozenset[str],
     rollout_id: str | None = None,
+    repairing: bool = False,
 ) -> RolloutPlan:
     """Cut an app's machines into waves so that P4 holds.
 
     Groups are rolled side by side; within a group the machines go region by region. The first
     `canary` machines of each group form a wave of their own. `rollout_id` is given when a crashed
     rollout goes on: machines that it has updated but not seen healthy are looked at again.
+    When `repairing`, what is out of service already goes first: it costs nothing, and nothing else
+    could be restarted within the budget before it is back; canaries would only delay it.
     """
     sorted_out = _SortedOut(secrets_version, names, rollout_id)
-    for machine in sorted(machines, key=lambda m: (m.process_group, m.region, m.id)):
+    canary = 0 if repairing else policy.canary
+
+    def order(machine: Machine) -> tuple[object, ...]:
+        later = repairing and machine.healthy
+        return (machine.process_group, later, machine.region, machine.id)
+
+    for machine in sorted(machines, key=order):
         sorted_out.add(machine)
     budgets = {
         group: unavailable_budget(policy, sorted_out.group_sizes[group])
         for group in sorted_out.groups
     }
     chains = [
-        _group_waves(members, budgets[group], policy.canary)
+        _group_waves(members, budgets[group], canary)
         for group, members in sorted_out.groups.items()
     ]
     return RolloutPlan(
-        waves=_side_by_side(chains, canary=policy.canary > 0),
+        waves=_side_by_side(chains, canary=canary > 0),
         asleep=tuple(sorted_out.asleep),
         up_to_date=tuple(sorted_out.up_to_date),
         unreachable=tuple(sorted_out.unreachable),
         left_out=tuple(sorted_out.left_out),
         budgets=budgets,
-        canary_waves=len(chains) if policy.canary > 0 else 0,
+        canary_waves=len(chains) if canary > 0 else 0,
         notes=_notes(sorted_out),
     )
 

@@ -177,6 +177,7 @@ async def _plan(parts: Parts, wanted: Wanted, rollout_id: str) -> RolloutPlan:
         secrets_version=wanted.secrets_version,
         names=wanted.names,
         rollout_id=rollout_id,
+        repairing=wanted.undoes is not None,
     )
     return replace(plan, left_out=(*plan.left_out, *spared))
 

@@ -1,0 +1,92 @@
+"""What a Prometheus sees of a daemon: is it alive, what is due, what is stuck. No names, no values.
+
+The gauges are set by the daemon's heartbeat from the database; a scrape reads memory only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from rotator import __version__
+from rotator.domain.errors import InputError
+from rotator.domain.ports import Store
+from rotator.domain.rotation import ACTIVE, RotationState
+
+COUNT_AT_MOST = 1000
+"""No count goes higher: what is beyond it needs a person, not a number."""
+SHOWN_STATES = frozenset(ACTIVE | {RotationState.PARKED})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand: rotations by state, and how many credentials are due since when."""
+
+    rotations: dict[RotationState, int]
+    due: int
+    due_since: datetime | None
+
+
+async def look(store: Store, now: datetime) -> Standing:
+    """Read how things stand. Costs as much as what is due and under way."""
+    async with store.view() as unit:
+        rotations = await unit.rotations(states=SHOWN_STATES, limit=COUNT_AT_MOST)
+        due = await unit.due(now, COUNT_AT_MOST)
+    times = [credential.due_at for credential in due if credential.due_at is not None]
+    counted = Counter(rotation.state for rotation in rotations)
+    return Standing(dict(counted), len(due), min(times, default=None))
+
+
+class Metrics:
+    """The daemon's gauges."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        info = Gauge("rotator_build_info", "The version.", ["version"], registry=self.registry)
+        info.labels(__version__).set(1)
+        self._seen = Gauge(
+            "rotator_heartbeat_timestamp_seconds",
+            "When the daemon last wrote that it lives.",
+            registry=self.registry,
+        )
+        self._rotations = Gauge(
+            "rotator_rotations",
+            "Rotations that have not ended well yet, by state.",
+            ["state"],
+            registry=self.registry,
+        )
+        self._due = Gauge(
+            "rotator_credentials_due", "Credentials that wait to begin.", registry=self.registry
+        )
+        self._late = Gauge(
+            "rotator_oldest_due_seconds",
+            "How long the longest waiting of them has been due.",
+            registry=self.registry,
+        )
+
+    def update(self, standing: Standing, now: datetime) -> None:
+        """Show how things stand now."""
+        self._seen.set(now.timestamp())
+        for state in SHOWN_STATES:
+            self._rotations.labels(state.value).set(standing.rotations.get(state, 0))
+        self._due.set(standing.due)
+        since = standing.due_since
+        self._late.set((now - since).total_seconds() if since is not None else 0)
+
+    def serve(self, port: int) -> None:
+        """Answer scrapes on this port, all addresses: on Fly only the private network reaches it.
+
+        Raises:
+            InputError: the port is taken.
+        """
+        try:
+            start_http_server(port, registry=self.registry)
+        except OSError as error:
+            raise InputError(
+                f"port {port} can't be used: {(error.strerror or 'no reason given').lower()}",
+                where="ROTATOR_METRICS_PORT",
+                next_step="choose another one, or leave it unset",
+            ) from None
