@@ -14,7 +14,7 @@ from rotator.cli.planning import confirm_plan, planned_names, print_plans
 from rotator.cli.progress import follow
 from rotator.cli.session import daemon_is_running, opened
 from rotator.cli.snapshot import PATIENCE, RotationView, Snapshot, good, settled, told_state
-from rotator.cli.text import moment, print_json, say
+from rotator.cli.text import moment, one_line, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus
 from rotator.domain.errors import Busy, InputError, RotatorError
 from rotator.domain.ports import Unit
@@ -49,6 +49,7 @@ async def rotate_now(
 ) -> int:
     """`rotator rotate now`."""
     _check(selection, mode)
+    reason = one_line(reason)
     async with opened(online=True) as rotator:
         parts = rotator.parts
         daemon = await daemon_is_running(rotator.store)
@@ -280,7 +281,7 @@ async def retry_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
     async with opened(online=True) as rotator:
         parts = rotator.parts
         rotation = await request.retry(
-            parts, await _full_id(rotator, rotation_id), parts.actor, reason
+            parts, await _full_id(rotator, rotation_id), parts.actor, one_line(reason)
         )
         return await _go_on(rotator, rotation, wait=wait)
 
@@ -290,7 +291,7 @@ async def abort_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
     async with opened(online=True) as rotator:
         parts = rotator.parts
         rotation = await request.abort(
-            parts, await _full_id(rotator, rotation_id), parts.actor, reason
+            parts, await _full_id(rotator, rotation_id), parts.actor, one_line(reason)
         )
         if rotation.state is RotationState.ROLLED_BACK:
             say(f"{rotation.credential_name}: rolled back; nothing had to be undone")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH_WHEN_PIPED = 160
+LONGEST_REASON = 500
 
 
 def console(*, err: bool = False) -> Console:
@@ -46,6 +47,12 @@ def say(line: str = "") -> None:
 def moment(at: datetime | None) -> str:
     """An instant, to the second, in UTC."""
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def one_line(text: str) -> str:
+    """What a person typed, fit for the log: one line, bounded, and text in every encoding."""
+    clean = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+    return clean[:LONGEST_REASON]
 
 
 def clock_time(at: datetime) -> str:

@@ -25,6 +25,8 @@ from rotator.engine.request import Wish, queue
 _log = logging.getLogger(__name__)
 _PAGE = 50
 EXPIRY_WARNING = timedelta(days=14)
+READY_SECONDS = 0.5
+"""How often a busy runner asks for more."""
 ADOPTION_PAUSE = timedelta(seconds=30)
 """When to look again at a place whose issuer did not answer."""
 SCHEDULE = Actor("schedule", "policy")
@@ -117,7 +119,7 @@ class Runner:
                     done += 1
                 if not self._under_way:
                     break
-                await self.parts.clock.sleep(0.2)
+                await self.parts.clock.sleep(READY_SECONDS)
         return done
 
     async def _ready(self, room: int) -> Sequence[Rotation]:

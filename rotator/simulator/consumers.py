@@ -7,6 +7,7 @@ and the issuer refuses is a failed request of somebody's program.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rotator.fly import macaroon
 from rotator.simulator import tokens
@@ -54,9 +55,14 @@ def _of(world: World, machine: Machine) -> list[Consumer]:
     ]
 
 
+@lru_cache(maxsize=256)
+def _decoded(value: str) -> tuple[macaroon.Macaroon, ...]:
+    return tuple(macaroon.permission_tokens(value))
+
+
 def _accepted(world: World, value: str) -> bool | None:
     try:
-        found = macaroon.permission_tokens(value)
+        found = _decoded(value)
     except macaroon.MacaroonError:
         return False
     if not found:

@@ -94,7 +94,7 @@ class Monitor:
                 raise Broken("P5", f"rotation {rotation.id} is parked without a cause")
         parked = {r.credential_id for r in rotations if r.state is RotationState.PARKED}
         held = {
-            v.issued.name
+            v.issued.ref
             for v in versions
             if v.issued is not None and v.state in (VersionState.CURRENT, VersionState.RETIRING)
         }
@@ -104,10 +104,13 @@ class Monitor:
         self._check_leases()
 
     def _check_issuer(self, held: set[str]) -> None:
-        alive = {t.name for t in self._fly.tokens.values() if t.revoked_at is None}
-        alive |= {name for org in self._fly.organizations.values() for name in org.peers}
-        ours = {name for name in alive if name.startswith(("ci-web", "office-0"))}
-        expected = {name for name in held if name.startswith(("ci-web", "office-0"))}
+        """By the issuer's ids: two tokens may have one name. Peers are known by their names."""
+        tokens = [t for t in self._fly.tokens.values() if t.revoked_at is None]
+        ours = {t.id for t in tokens if t.name.startswith("ci-web")}
+        peers = {name for org in self._fly.organizations.values() for name in org.peers}
+        ours |= {name for name in peers if name.startswith("office-0")}
+        every_token = {t.id for t in self._fly.tokens.values()}
+        expected = {ref for ref in held if ref in every_token or ref.startswith("office-0")}
         if ours != expected:
             raise Broken("P2", f"the issuer has {sorted(ours)}, the inventory {sorted(expected)}")
 
@@ -136,6 +139,6 @@ class Monitor:
                     self._check_skipped(machine, str(shown), release)
 
     def _check_skipped(self, machine: Machine, shown: str, release: str) -> None:
-        """A deploy leaves machines out that we had leased; but nothing goes back to an older one."""
+        """A deploy leaves out what we had leased; but nothing goes back to an older release."""
         if int(shown) > int(release):
             raise Broken("P8", f"{machine.id} runs release {shown} of {release}")

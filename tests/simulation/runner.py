@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.scenario import draw
+from tests.simulation.scenario import Scenario, draw
 from tests.simulation.virtual_time import VirtualLoop, run_virtually
 from tests.simulation.world import SimulatedWorld
 
@@ -23,16 +23,22 @@ class Outcome:
 
 
 def run_seed(seed: int) -> Outcome:
-    """Live through one world.
+    """Live through the world of a seed.
 
     Raises:
         AssertionError: a promise was broken; the text has the seed and how to repeat it.
     """
+    return live_through(draw(seed))
+
+
+def live_through(scenario: Scenario) -> Outcome:
+    """Live through one world. Raises AssertionError like `run_seed`."""
+    seed = scenario.seed
     logging.getLogger("rotator").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
 
         async def live(loop: VirtualLoop) -> Outcome:
-            world = SimulatedWorld(draw(seed), Path(folder), loop)
+            world = SimulatedWorld(scenario, Path(folder), loop)
             await world.run()
             counts: dict[str, int] = {}
             store = world.store.__class__(world.url, world.ring, world.clock)
