@@ -293,6 +293,14 @@ def _refuse_changes_on_sqlite() -> None:
         )
 
 
+    # REPLACE deletes the row that stands in its way without a word to the trigger on DELETE.
+    op.execute(
+        "CREATE TRIGGER events_no_replace BEFORE INSERT ON events "
+        "WHEN EXISTS (SELECT 1 FROM events WHERE sequence = NEW.sequence) "
+        f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+    )
+
+
 def _refuse_changes_on_postgresql() -> None:
     op.execute(
         "CREATE FUNCTION rotator_refuse_change() RETURNS trigger LANGUAGE plpgsql AS "

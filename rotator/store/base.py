@@ -49,6 +49,13 @@ class UnitBase:
         """The row, held until the transaction ends (SQLite writers hold everything already)."""
         return await self._row(query.with_for_update() if self._postgres else query)
 
+    async def _ensure(self, table: Table, values: Values, *key: str) -> None:
+        """Insert unless a row of this key is there. Who comes second waits for who came first, so
+        that a row which does not exist yet can be taken turns at like any other."""
+        insert = postgresql.insert if self._postgres else sqlite.insert
+        statement: Any = insert(table).values(dict(values))
+        await self._connection.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
+
     async def _upsert(self, table: Table, values: Values, *key: str) -> None:
         """Insert, or replace by `key` all columns that are given."""
         changes = {name: value for name, value in values.items() if name not in key}

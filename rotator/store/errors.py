@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InvalidRequestError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from rotator.domain.errors import Busy, InputError, NeedsHuman, RotatorError, Unavailable
 
@@ -68,6 +75,10 @@ def translated(error: SQLAlchemyError, where: str) -> RotatorError:
         if "uq_rollouts_running" in text or "rollouts.app" in text:
             return Busy("a rollout of this app is under way already", after_seconds=5)
         return NeedsHuman(f"the database {where} refused a row that breaks its rules")
+    if isinstance(error, DataError):
+        return NeedsHuman(f"the database {where} refused a value that does not fit")
+    if isinstance(error, PoolTimeout):
+        return Unavailable(f"the database {where} has no connection free", next_step=_LATER)
     for signs, kind, what, then in _SIGNS:
         if any(sign in text for sign in signs):
             return kind(f"the database {where} {what}", next_step=then)

@@ -18,6 +18,7 @@ from rotator.store.tables import (
     machine_restarts,
     rollout_rotations,
     rollouts,
+    rotations,
 )
 
 
@@ -72,6 +73,10 @@ class FleetUnit(UnitBase):
 
     async def link_rollout(self, rollout_id: str, rotation_id: str) -> None:
         """Idempotent."""
+        if await self.rollout(rollout_id) is None:
+            raise LookupError(f"rollout {rollout_id}")
+        if await self._row(select(rotations.c.id).where(rotations.c.id == rotation_id)) is None:
+            raise LookupError(f"rotation {rotation_id}")
         values = {"rollout_id": rollout_id, "rotation_id": rotation_id}
         known = await self._row(select(rollout_rotations).filter_by(**values))
         if known is None:
@@ -110,12 +115,14 @@ class FleetUnit(UnitBase):
     async def lock_app(self, app: str, holder: str, ttl: timedelta) -> AppLock | None:
         """Take it under a new fence unless somebody else's is live. A holder that comes back after
         a crash retakes its own."""
+        await self._ensure(app_locks, {"app": app, "fence": 0}, "app")
         row = await self._locked_row(select(app_locks).where(app_locks.c.app == app))
+        assert row is not None
         now = await self.database_now()
-        taken = row is not None and row.expires_at is not None and row.expires_at > now
-        if row is not None and taken and row.holder != holder:
+        taken = row.expires_at is not None and row.expires_at > now
+        if taken and row.holder != holder:
             return None
-        lock = AppLock(app, holder, (row.fence if row else 0) + 1, now + ttl)
+        lock = AppLock(app, holder, row.fence + 1, now + ttl)
         await self._write_lock(lock)
         return lock
 
@@ -137,9 +144,11 @@ class FleetUnit(UnitBase):
 
     async def note_secrets_version(self, app: str, secrets_version: int) -> int:
         """Keep the highest."""
+        await self._ensure(app_secrets_versions, {"app": app, "secrets_version": 0}, "app")
         query = select(app_secrets_versions).where(app_secrets_versions.c.app == app)
         row = await self._locked_row(query)
-        highest = max(secrets_version, row.secrets_version if row else 0)
+        assert row is not None
+        highest = max(secrets_version, int(row.secrets_version))
         await self._upsert(app_secrets_versions, {"app": app, "secrets_version": highest}, "app")
         return highest
 

@@ -98,6 +98,7 @@ class InventoryUnit(UnitBase):
 
     async def seal(self, version_id: str, value: Secret) -> None:
         """Keep the value, encrypted for this version alone."""
+        await self.version(version_id)
         sealed = self._keys().seal(version_id, value)
         values = {"version_id": version_id, "sealed": sealed}
         await self._upsert(sealed_values, values, "version_id")

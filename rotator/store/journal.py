@@ -87,9 +87,11 @@ class JournalUnit(UnitBase):
         values: dict[str, object] = {"abort_requested_at": at}
         if at is not None:
             values["resume_at"] = at
-        await self._connection.execute(
+        result = await self._connection.execute(
             update(rotations).where(rotations.c.id == rotation_id).values(values)
         )
+        if result.rowcount == 0:
+            raise LookupError(f"rotation {rotation_id}")
 
     async def runnable(self, now: datetime, limit: int) -> Sequence[Rotation]:
         """By the index on resume_at."""

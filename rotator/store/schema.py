@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from rotator.domain.errors import InputError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _SECONDS = 600
+_LOCK_KEY = 0x726F7461746F72  # "rotator"
 
 
 def scripts() -> Path:
@@ -74,7 +75,12 @@ def _is_absent(url: URL) -> bool:
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate up to a revision."""
+    """Migrate up to a revision.
+
+    Raises:
+        InputError: the database was written by a newer rotator; it is not touched.
+    """
+    _refuse_unknown(await current_revision(url))
     await _migrate(url, revision, up=True)
 
 
@@ -87,6 +93,9 @@ async def _migrate(url: str, revision: str, *, up: bool) -> None:
     from alembic import command
 
     def run(connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            # Two that migrate at once take turns; the second one finds nothing to do.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         step = command.upgrade if up else command.downgrade
         step(_config(connection), revision)
 
@@ -114,20 +123,25 @@ async def require_current(url: str) -> None:
     Raises:
         InputError: it is missing, older or newer, with the command that mends it.
     """
-    from alembic.script import ScriptDirectory
-
     found, head = await current_revision(url), head_revision()
     if found == head:
         return
     if found is None:
         raise InputError("the database has no schema yet", next_step="run `rotator db upgrade`")
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found in known:
-        raise InputError(
-            f"the database's schema is at {found}, this rotator needs {head}",
-            next_step="run `rotator db upgrade`",
-        )
+    _refuse_unknown(found)
     raise InputError(
-        f"the database was written by a newer rotator (schema {found})",
-        next_step="install that version, or a newer one",
+        f"the database's schema is at {found}, this rotator needs {head}",
+        next_step="run `rotator db upgrade`",
     )
+
+
+def _refuse_unknown(found: str | None) -> None:
+    """See that a revision is one of ours."""
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise InputError(
+            f"the database was written by a newer rotator (schema {found})",
+            next_step="install that version, or a newer one",
+        )

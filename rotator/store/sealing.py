@@ -121,7 +121,7 @@ class KeyRing:
             return Secret(
                 AESGCM(data_key).decrypt(sealed[wrap_end:body], sealed[body:], about).decode()
             )
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
             raise NeedsHuman(
                 f"the key {name} in ROTATOR_KEYS does not open the values in this database",
                 next_step="restore the key that this database was used with",

@@ -1,0 +1,116 @@
+"""Databases and stores: each test gets a fresh, migrated database, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rotator.store import schema
+from rotator.store.store import SqlStore, make_engine
+from rotator.store.store import database_url as parsed_url
+from tests.integration.postgres_server import NoServer, PostgresServer, postgres_server
+from tests.integration.store_objects import SettableClock, a_ring
+
+_TEMPLATE = "rotator_template"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for this process: every worker of a parallel run has its own."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except NoServer as reason:
+        # On a laptop that is a pity; in CI it would be half of the tests silently left out.
+        if os.environ.get("CI"):
+            pytest.fail(f"PostgreSQL is needed in CI: {reason}")
+        pytest.skip(f"no PostgreSQL: {reason}")
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied: that is many times faster than to migrate."""
+    file = tmp_path_factory.mktemp("template") / "rotator.db"
+    asyncio.run(schema.upgrade(f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer) -> str:
+    """A migrated PostgreSQL database, to be copied."""
+    postgres.create(_TEMPLATE)
+    asyncio.run(schema.upgrade(postgres.url(_TEMPLATE)))
+    postgres.close_to_connections(_TEMPLATE)
+    return _TEMPLATE
+
+
+@pytest.fixture
+def sqlite_file(migrated_file: Path, tmp_path: Path) -> Path:
+    """A fresh, migrated SQLite file."""
+    return Path(shutil.copy(migrated_file, tmp_path / "rotator.db"))
+
+
+@pytest.fixture
+def sqlite_url(sqlite_file: Path) -> str:
+    """The URL of a fresh, migrated SQLite database."""
+    return f"sqlite:///{sqlite_file}"
+
+
+@pytest.fixture
+def postgresql_url(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """The URL of a fresh, migrated PostgreSQL database."""
+    name = f"rotator_test_{next(_numbers)}"
+    postgres.create(name, template=migrated_template)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh, migrated database, once for each database that rotator supports."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that nothing was ever done to."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"rotator_empty_{next(_numbers)}"
+    server.create(name)
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    """The clock of `store`; SQLite compares claims and locks with it."""
+    return SettableClock()
+
+
+@pytest.fixture
+async def store(database_url: str, clock: SettableClock) -> AsyncIterator[SqlStore]:
+    """A store on a fresh database, with a fixed key."""
+    store = SqlStore(database_url, a_ring(), clock)
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+async def raw(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """The database of `store` past the store, for statements that it would never make."""
+    engine = make_engine(parsed_url(database_url))
+    yield engine
+    await engine.dispose()
