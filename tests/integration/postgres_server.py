@@ -133,10 +133,13 @@ def _working_binaries(home: Path, account: _Account) -> Path:
     for place in _wheel_binaries():
         if _runs(place, account):
             return place
-        # The packages may lie where the unprivileged account may not look (root's home); a wheel
-        # can be moved, since it finds its libraries relative to itself.
-        copy = home / place.parent.name
+        # The packages may lie where the unprivileged account may not look (root's home). A wheel
+        # can be moved, together with the libraries that it finds by their place beside it.
+        copy = home / place.parent.name / _WHEEL / place.parent.name
         shutil.copytree(place.parent, copy, symlinks=True)
+        libraries = place.parents[2] / f"{_WHEEL}.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, copy.parents[1] / libraries.name)
         if _runs(copy / "bin", account):
             return copy / "bin"
     raise NoServer(f"neither PostgreSQL's own binaries nor the wheel {_WHEEL} were found to work")

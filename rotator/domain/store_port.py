@@ -1,0 +1,265 @@
+"""What the engine needs of the database: transactions, and what is written and read in them.
+
+The conventions of `domain.ports` hold here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from rotator.domain.credential import Credential, CredentialStatus, Version
+from rotator.domain.events import Event, LoggedEvent
+from rotator.domain.rotation import (
+    Claim,
+    MachineRestart,
+    Rollout,
+    Rotation,
+    RotationState,
+    Step,
+)
+from rotator.domain.secret import Secret
+
+
+@dataclass(frozen=True)
+class EventQuery:
+    """A filter over the audit log. None means any. Newest first; `before` pages on."""
+
+    app: str | None = None
+    kind: str | None = None
+    credential: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    outcome: str | None = None
+    rotation_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    """A running process that may hold claims. `kind` is daemon or cli."""
+
+    id: str
+    kind: str
+    host: str
+    pid: int
+    started_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class AppLock:
+    """The right to roll one app out (P3). `fence` only grows."""
+
+    app: str
+    holder: str
+    fence: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed statement that the log had this head."""
+
+    sequence: int
+    hash: str
+    signed_at: datetime
+    key_id: str
+    signature: str
+
+
+class Unit(Protocol):
+    """One database transaction: everything in it is committed together, or nothing is.
+
+    Methods that take a `Claim` raise `ClaimLost` unless its fence is still the present one.
+    Writes of unknown ids raise `LookupError`: a programmer's error.
+    """
+
+    async def database_now(self) -> datetime:
+        """The clock that claims and locks are compared with: the server's on PostgreSQL."""
+        ...
+
+    # credentials
+    async def credential(self, name: str) -> Credential | None: ...
+    async def credential_by_id(self, credential_id: str) -> Credential: ...
+    async def credentials(
+        self, *, status: CredentialStatus | None = None
+    ) -> Sequence[Credential]: ...
+    async def save_credential(self, credential: Credential) -> None:
+        """Insert or replace by id."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Credential]:
+        """Managed credentials with `due_at <= now`, oldest first, without an ACTIVE rotation."""
+        ...
+
+    # versions
+    async def versions(self, credential_id: str) -> Sequence[Version]:
+        """All, oldest first."""
+        ...
+
+    async def version(self, version_id: str) -> Version: ...
+    async def current_version(self, credential_id: str) -> Version | None: ...
+    async def save_version(self, version: Version) -> None:
+        """Insert or replace by id; leaves the sealed value alone."""
+        ...
+
+    async def seal(self, version_id: str, value: Secret) -> None:
+        """Keep the value, encrypted. Replaces an earlier one of this version."""
+        ...
+
+    async def unseal(self, version_id: str) -> Secret | None:
+        """The value, or None where none is held."""
+        ...
+
+    async def erase(self, version_id: str) -> None:
+        """Forget the value for good."""
+        ...
+
+    async def expiring(self, before: datetime, limit: int) -> Sequence[Version]:
+        """Current versions whose `issued.expires_at` is before this."""
+        ...
+
+    # rotations and steps
+    async def rotation(self, rotation_id: str) -> Rotation | None: ...
+    async def rotations(
+        self,
+        *,
+        credential_id: str | None = None,
+        states: frozenset[RotationState] | None = None,
+        limit: int = 100,
+    ) -> Sequence[Rotation]:
+        """Newest first."""
+        ...
+
+    async def active_rotation(self, credential_id: str) -> Rotation | None:
+        """The one in an ACTIVE state, if any."""
+        ...
+
+    async def add_rotation(self, rotation: Rotation, steps: Sequence[Step]) -> None:
+        """`Busy` if the credential already has a rotation in an ACTIVE state (P3)."""
+        ...
+
+    async def save_rotation(self, rotation: Rotation, claim: Claim | None) -> None:
+        """Replace by id, but for `abort_requested_at`, which is left alone: an abort asked for
+        meanwhile is not lost, and brings `resume_at` forward. Without a claim it raises `Busy`
+        while somebody holds a live one."""
+        ...
+
+    async def reopen_rotation(self, rotation: Rotation, steps: Sequence[Step]) -> None:
+        """A person's change to a rotation that nobody works on: replace it, and insert or replace
+        these steps. `Busy` while somebody holds a live claim on it."""
+        ...
+
+    async def request_abort(self, rotation_id: str, at: datetime | None) -> None:
+        """Set `abort_requested_at` and `resume_at`, also while a worker holds the claim; None
+        takes the request back."""
+        ...
+
+    async def runnable(self, now: datetime, limit: int) -> Sequence[Rotation]:
+        """Rotations with `resume_at <= now` and no live claim, oldest wish first."""
+        ...
+
+    async def claim(self, rotation_id: str, worker_id: str, ttl: timedelta) -> Claim | None:
+        """Take the rotation and raise its fence. None while another live claim stands, or while
+        another rotation of the same credential is claimed."""
+        ...
+
+    async def renew(self, claim: Claim, ttl: timedelta) -> Claim: ...
+    async def release(self, claim: Claim) -> None:
+        """Give the claim up. A lost claim is left alone."""
+        ...
+
+    async def steps(self, rotation_id: str) -> Sequence[Step]:
+        """In order of position."""
+        ...
+
+    async def add_steps(self, steps: Sequence[Step], claim: Claim) -> None: ...
+    async def save_step(self, step: Step, claim: Claim) -> None: ...
+
+    # rollouts
+    async def rollout(self, rollout_id: str) -> Rollout | None: ...
+    async def rollouts(self, *, app: str | None = None, limit: int = 50) -> Sequence[Rollout]: ...
+    async def rollouts_of(self, rotation_id: str) -> Sequence[Rollout]: ...
+    async def rotations_of(self, rollout_id: str) -> Sequence[str]: ...
+    async def open_rollout(self, app: str) -> Rollout | None:
+        """The RUNNING one of this app, left by a crash or held by somebody."""
+        ...
+
+    async def save_rollout(self, rollout: Rollout, lock: AppLock) -> None:
+        """Insert or replace. `ClaimLost` if the lock has passed on."""
+        ...
+
+    async def link_rollout(self, rollout_id: str, rotation_id: str) -> None:
+        """Record that this rollout serves this rotation. Idempotent."""
+        ...
+
+    async def machine_restarts(self, rollout_id: str) -> Sequence[MachineRestart]: ...
+    async def save_machine_restart(self, restart: MachineRestart, lock: AppLock) -> None: ...
+    async def confirmed_instance(self, app: str, machine_id: str) -> MachineRestart | None:
+        """The newest successful restart of this machine by any rollout."""
+        ...
+
+    async def lock_app(self, app: str, holder: str, ttl: timedelta) -> AppLock | None:
+        """Take or retake the app's lock; None while somebody else holds it."""
+        ...
+
+    async def renew_app_lock(self, lock: AppLock, ttl: timedelta) -> AppLock: ...
+    async def unlock_app(self, lock: AppLock) -> None: ...
+
+    async def note_secrets_version(self, app: str, secrets_version: int) -> int:
+        """Raise the ledger of this app to at least this number; give the ledger's number."""
+        ...
+
+    async def secrets_version(self, app: str) -> int:
+        """The highest number that we have seen; 0 without one."""
+        ...
+
+    # events
+    async def append(self, *events: Event) -> None:
+        """Put events at the end of the log, chained, without gaps, in the order of the calls.
+
+        They take their place at the end of the transaction, so that the log's end is locked as
+        late and as briefly as can be."""
+        ...
+
+    async def events(self, query: EventQuery) -> Sequence[LoggedEvent]:
+        """Newest first."""
+        ...
+
+    async def events_after(self, sequence: int, limit: int) -> Sequence[LoggedEvent]:
+        """In order, for verification and exports."""
+        ...
+
+    async def head(self) -> LoggedEvent | None: ...
+    async def save_checkpoint(self, checkpoint: Checkpoint) -> None: ...
+    async def checkpoints(self) -> Sequence[Checkpoint]:
+        """In order."""
+        ...
+
+    # workers
+    async def save_worker(self, worker: WorkerRecord) -> None: ...
+    async def remove_worker(self, worker_id: str) -> None: ...
+    async def workers(self) -> Sequence[WorkerRecord]: ...
+
+
+class Store(Protocol):
+    """The database. The only truth about what is due, under way and done."""
+
+    def unit(self) -> AbstractAsyncContextManager[Unit]:
+        """Begin a transaction for writing; commits at the end of the block, rolls back on an error.
+
+        `Unavailable` when the database is locked, full or gone; `OutcomeUnknown` when the
+        connection was lost during the commit.
+        """
+        ...
+
+    def view(self) -> AbstractAsyncContextManager[Unit]:
+        """Begin a transaction for reading only."""
+        ...

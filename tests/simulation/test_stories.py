@@ -1,0 +1,297 @@
+"""Single stories in virtual time: what a person would be told about, followed step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rotator.domain.credential import CredentialStatus, Issued, Version, VersionState
+from rotator.domain.errors import Refused
+from rotator.domain.events import Action
+from rotator.domain.ports import EventQuery, Evidence
+from rotator.domain.rotation import Mode, Rotation, RotationState, StepName
+from rotator.domain.secret import Secret
+from rotator.engine import jobs
+from rotator.engine.inventory import apply_manifest
+from rotator.engine.parts import Parts
+from rotator.engine.request import Wish, abort, request_rotation, retry
+from rotator.kinds.deploy_token import DeployTokenKind
+from rotator.manifest import parse_manifest
+from rotator.simulator.faults import FaultRates
+from rotator.store.schema import upgrade
+from tests.simulation.mortal import Life
+from tests.simulation.scenario import Scenario, draw
+from tests.simulation.virtual_time import VirtualLoop, run_virtually
+from tests.simulation.world import OPERATOR, SimulatedWorld
+
+CALM: Scenario = replace(draw(3), rates=FaultRates(), kills=0, wishes=0)
+HEAD = 'organization = "acme"\n[defaults.rollout]\nstagger = "1s"\n'
+TOKEN = """
+[credentials.ci-web]
+kind = "deploy-token"
+app = "web"
+policy = {{ every = "{every}", overlap = "{overlap}" }}
+targets = [ {{ type = "fly-secret", app = "api", name = "WEB_DEPLOY_TOKEN" }} ]
+"""
+MONTHLY = TOKEN.format(every="30d", overlap="1d")
+SECRET = """
+[credentials.session]
+kind = "secret"
+targets = [ { type = "fly-secret", app = "web", name = "SESSION_KEY" } ]
+"""
+
+
+@dataclass
+class Story:
+    """A world with a worker that a test drives by hand."""
+
+    world: SimulatedWorld
+    parts: Parts
+
+    async def apply(self, text: str) -> None:
+        manifest = parse_manifest(
+            HEAD + text, "rotator.toml", self.parts.kinds, self.parts.targets, self.now
+        )
+        await apply_manifest(self.parts, manifest.specs, source="rotator.toml")
+
+    @property
+    def now(self) -> object:
+        return self.parts.clock.now()
+
+    async def rotate(self, name: str, mode: Mode = Mode.NORMAL) -> Rotation:
+        """Ask for a rotation and take it as far as it goes at once."""
+        wish = Wish(OPERATOR, "a story", "manual", mode)
+        rotation = await request_rotation(self.parts, name, wish)
+        await self.work()
+        return await self.rotation(rotation.id)
+
+    async def work(self) -> None:
+        """Work until nothing is left to do within the next minutes."""
+        runner = jobs.Runner(self.parts)
+        while True:
+            await runner.run_ready()
+            async with self.parts.store.view() as unit:
+                waits = [r.resume_at for r in await unit.rotations() if r.resume_at is not None]
+            soon = [at for at in waits if at - self.parts.clock.now() < timedelta(minutes=5)]
+            if not soon:
+                return
+            await self.parts.clock.sleep(5)
+
+    async def days(self, days: float, *, step_hours: float = 2.4) -> None:
+        """Let time pass, working whenever something wants a worker."""
+        for _ in range(round(days * 24 / step_hours)):
+            await self.parts.clock.sleep(step_hours * 3600)
+            await jobs.find_due(self.parts)
+            await self.work()
+
+    async def rotation(self, rotation_id: str) -> Rotation:
+        async with self.parts.store.view() as unit:
+            found = await unit.rotation(rotation_id)
+        assert found is not None
+        return found
+
+    async def versions(self, name: str) -> list[Version]:
+        async with self.parts.store.view() as unit:
+            credential = await unit.credential(name)
+            assert credential is not None
+            return list(await unit.versions(credential.id))
+
+    async def actions(self) -> list[Action]:
+        async with self.parts.store.view() as unit:
+            return [e.event.action for e in reversed(await unit.events(EventQuery(limit=1000)))]
+
+    def living(self, name: str = "ci-web") -> list[str]:
+        tokens = self.world.fly.tokens.values()
+        return [t.id for t in tokens if t.name.startswith(name) and t.revoked_at is None]
+
+
+def tell(story: Callable[[Story], Awaitable[None]]) -> None:
+    """Run a story in a calm world of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        async def live(loop: VirtualLoop) -> None:
+            world = SimulatedWorld(CALM, Path(folder), loop)
+            await upgrade(world.url)
+            parts, transport, client = world.parts(Life())
+            await story(Story(world, parts))
+            if transport.under_way:
+                await asyncio.wait(transport.under_way)
+            await client.aclose()
+            await world.store.aclose()
+
+        run_virtually(live)
+
+
+def test_a_value_made_last_week_is_adopted_and_not_due_today() -> None:
+    async def story(s: Story) -> None:
+        for token in s.world.fly.tokens.values():
+            token.created_at = s.parts.clock.now() - timedelta(days=7)
+        await s.apply(MONTHLY)
+        assert await jobs.find_due(s.parts) == []
+        (adopted,) = await s.versions("ci-web")
+        assert adopted.adopted
+        await s.days(24)
+        assert [v.adopted for v in await s.versions("ci-web")] == [True, False]
+
+    tell(story)
+
+
+def test_old_and_new_are_both_valid_until_the_overlap_ends() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY)
+        rotation = await s.rotate("ci-web")
+        assert rotation.state is RotationState.RETIRING
+        assert len(s.living()) == 2
+        await s.days(0.9)
+        assert len(s.living()) == 2
+        await s.days(0.2)
+        assert len(s.living()) == 1
+        assert (await s.rotation(rotation.id)).state is RotationState.SUCCEEDED
+
+    tell(story)
+
+
+def test_an_emergency_revokes_as_soon_as_the_new_value_is_confirmed() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY)
+        assert (await s.rotate("ci-web", Mode.EMERGENCY)).state is RotationState.SUCCEEDED
+        assert len(s.living()) == 1
+
+    tell(story)
+
+
+def test_revoke_first_revokes_before_it_delivers() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY)
+        await s.rotate("ci-web", Mode.EMERGENCY)
+        rotation = await s.rotate("ci-web", Mode.REVOKE_FIRST)
+        assert rotation.state is RotationState.SUCCEEDED
+        async with s.parts.store.view() as unit:
+            steps = {step.name: step for step in await unit.steps(rotation.id)}
+        retired, delivered = steps[StepName.RETIRE], steps[StepName.DELIVER]
+        assert retired.outcome_at is not None
+        assert delivered.intent_at is not None
+        assert retired.outcome_at <= delivered.intent_at
+        assert "refuses the revoked token" in retired.detail["evidence"]
+
+    tell(story)
+
+
+def test_a_value_that_the_issuer_refuses_is_made_once_more_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    async def refuse(
+        self: DeployTokenKind, spec: object, issued: Issued, value: Secret
+    ) -> Evidence:
+        tried.append(issued.ref)
+        raise Refused("the issuer does not take it")
+
+    monkeypatch.setattr(DeployTokenKind, "prove", refuse)
+
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY)
+        before = s.living()
+        rotation = await s.rotate("ci-web")
+        await s.days(1)
+        rotation = await s.rotation(rotation.id)
+        assert rotation.state in (RotationState.ROLLED_BACK, RotationState.PARKED)
+        assert len(set(tried)) == 2
+        assert s.living() == before, "what was refused is revoked, the old value works"
+
+    tell(story)
+
+
+def test_an_app_without_machines_is_rotated_without_a_rollout() -> None:
+    async def story(s: Story) -> None:
+        s.world.fly.apps["api"].machines.clear()
+        await s.apply(MONTHLY)
+        assert (await s.rotate("ci-web", Mode.EMERGENCY)).state is RotationState.SUCCEEDED
+
+    tell(story)
+
+
+def test_what_leaves_the_manifest_is_kept_and_never_revoked() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY + SECRET)
+        await s.rotate("ci-web", Mode.EMERGENCY)
+        before = s.living()
+        await s.apply(SECRET)
+        await s.days(80, step_hours=24)
+        async with s.parts.store.view() as unit:
+            credential = await unit.credential("ci-web")
+        assert credential is not None
+        assert credential.status is CredentialStatus.UNMANAGED
+        assert s.living() == before
+
+    tell(story)
+
+
+def test_a_token_that_somebody_revoked_is_replaced_at_once() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY)
+        await s.rotate("ci-web", Mode.EMERGENCY)
+        (current,) = s.living()
+        await s.parts.clock.sleep(600)
+        s.world.fly.tokens[current].revoked_at = s.parts.clock.now()
+        await jobs.reconcile_all(s.parts)
+        await s.days(0.1)
+        assert Action.VERSION_GONE in await s.actions()
+        assert s.living() != [current]
+
+    tell(story)
+
+
+def test_an_abort_in_the_overlap_is_refused_and_before_it_turns_back() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(SECRET)
+        await s.rotate("session", Mode.EMERGENCY)
+        (first,) = [v for v in await s.versions("session") if v.state is VersionState.CURRENT]
+        wish = Wish(OPERATOR, "a story", "manual", Mode.NORMAL)
+        rotation = await request_rotation(s.parts, "session", wish)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(s.work())
+            await s.parts.clock.sleep(12)
+            await abort(s.parts, rotation.id, OPERATOR, "second thoughts")
+        await s.days(0.5)
+        assert (await s.rotation(rotation.id)).state is RotationState.ROLLED_BACK
+        (current,) = [v for v in await s.versions("session") if v.state is VersionState.CURRENT]
+        assert current.id == first.id
+
+    tell(story)
+
+
+def test_a_parked_rotation_says_what_is_safe_and_goes_on_with_retry() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(MONTHLY)
+        api = s.world.fly.apps.pop("api")
+        rotation = await s.rotate("ci-web", Mode.EMERGENCY)
+        assert rotation.state is RotationState.PARKED
+        assert rotation.parked is not None
+        assert "nothing was touched" in rotation.parked.safe
+        assert rotation.id in rotation.parked.next_command
+        s.world.fly.apps["api"] = api
+        await retry(s.parts, rotation.id, OPERATOR, "mended")
+        await s.work()
+        assert (await s.rotation(rotation.id)).state is RotationState.SUCCEEDED
+
+    tell(story)
+
+
+def test_a_year_of_rotations_leaves_one_token_and_no_sealed_value_but_its_own() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(TOKEN.format(every="20d", overlap="1d"))
+        await s.days(365, step_hours=24)
+        assert len(s.living()) == 1
+        versions = await s.versions("ci-web")
+        assert len(versions) >= 18
+        assert [v.state for v in versions if v.sealed] == [VersionState.CURRENT]
+
+    tell(story)
