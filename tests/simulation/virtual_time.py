@@ -14,6 +14,7 @@ from typing import Any
 import aiosqlite.core
 from ulid import ULID
 
+RESOLUTION_SECONDS = 1e-6
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -23,6 +24,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.elapsed_seconds = 0.0
         super().__init__(_JumpingSelector(self))
+        # After half a year a float of seconds can't tell nanoseconds apart any more.
+        self._clock_resolution = RESOLUTION_SECONDS
 
     def time(self) -> float:
         """Seconds since the beginning of this world."""
@@ -49,7 +52,7 @@ class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
             return ready
         if timeout is None:
             raise RuntimeError("everybody waits for somebody else")
-        self._loop.elapsed_seconds += timeout
+        self._loop.elapsed_seconds += max(timeout, RESOLUTION_SECONDS)
         return ready
 
 
