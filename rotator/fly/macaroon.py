@@ -212,6 +212,8 @@ def split_header(header: str) -> list[str]:
         if not space or scheme.lower() not in _SCHEMES:
             break
         rest = after.strip()
+    if rest.lower() in _SCHEMES:
+        return []
     return [member.strip() for member in rest.split(",") if member.strip()]
 
 
