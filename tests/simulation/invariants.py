@@ -8,8 +8,9 @@ from rotator.domain.credential import VersionState
 from rotator.domain.events import Action, first_fault
 from rotator.domain.ports import Clock, EventQuery
 from rotator.domain.rotation import ENDED, RotationState
-from rotator.simulator import leases
-from rotator.simulator.consumers import consumers
+from rotator.fly import macaroon
+from rotator.simulator import leases, tokens
+from rotator.simulator.consumers import Consumer, consumers
 from rotator.simulator.deploys import DEPLOYER
 from rotator.simulator.model import Machine
 from rotator.simulator.world import World
@@ -32,6 +33,7 @@ class Monitor:
     def __init__(self, fly: World, store: SqlStore, turn: asyncio.Lock) -> None:
         self._fly, self._store, self._turn = fly, store, turn
         self.looks = 0
+        self.ran_out: set[str] = set()
         self._requests = 0
 
     async def watch(self, clock: Clock) -> None:
@@ -48,6 +50,9 @@ class Monitor:
         self.looks += 1
         for consumer in consumers(self._fly):
             if consumer.accepted is False:
+                if self._ran_out(consumer):
+                    self.ran_out.add(consumer.secret)
+                    continue
                 raise Broken(
                     "P1",
                     f"{consumer.app}/{consumer.machine} holds a {consumer.secret} "
@@ -63,6 +68,15 @@ class Monitor:
                 if len(away) > max(1, len(running) // 2):
                     names = ", ".join(m.id for m in away)
                     raise Broken("P4", f"{app.name}/{group}: {names} are away at once")
+
+    def _ran_out(self, consumer: Consumer) -> bool:
+        """Whether the value was not revoked but reached its end: what a rotation that waits for a
+        person comes to in time, as it is meant to (credentials of a dead rotator fail closed)."""
+        machine = self._fly.apps[consumer.app].machines[consumer.machine]
+        assert machine.booted is not None
+        (token, *_) = macaroon.permission_tokens(machine.booted.values[consumer.secret])
+        record = tokens.find(self._fly, token)
+        return record is not None and record.revoked_at is None
 
     def _taken_out(self, machine: Machine) -> bool:
         """Held by rotator and between two boots."""
@@ -92,6 +106,9 @@ class Monitor:
                 )
             if rotation.state is RotationState.PARKED and rotation.parked is None:
                 raise Broken("P5", f"rotation {rotation.id} is parked without a cause")
+        turned = (RotationState.PARKED, RotationState.ROLLED_BACK)
+        if self.ran_out and not any(r.state in turned for r in rotations):
+            raise Broken("P1", f"{sorted(self.ran_out)} ran out although every rotation went well")
         parked = {r.credential_id for r in rotations if r.state is RotationState.PARKED}
         held = {
             v.issued.ref
@@ -105,12 +122,15 @@ class Monitor:
 
     def _check_issuer(self, held: set[str]) -> None:
         """By the issuer's ids: two tokens may have one name. Peers are known by their names."""
-        tokens = [t for t in self._fly.tokens.values() if t.revoked_at is None]
-        ours = {t.id for t in tokens if t.name.startswith("ci-web")}
+        now = self._fly.now()
+        living = [
+            t for t in self._fly.tokens.values() if t.revoked_at is None and t.expires_at > now
+        ]
+        ours = {t.id for t in living if t.name.startswith("ci-web")}
         peers = {name for org in self._fly.organizations.values() for name in org.peers}
         ours |= {name for name in peers if name.startswith("office-0")}
-        every_token = {t.id for t in self._fly.tokens.values()}
-        expected = {ref for ref in held if ref in every_token or ref.startswith("office-0")}
+        within_time = {t.id for t in self._fly.tokens.values() if t.expires_at > now}
+        expected = {ref for ref in held if ref in within_time or ref.startswith("office-0")}
         if ours != expected:
             raise Broken("P2", f"the issuer has {sorted(ours)}, the inventory {sorted(expected)}")
 
