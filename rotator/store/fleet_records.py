@@ -78,9 +78,7 @@ class FleetUnit(UnitBase):
         if await self._row(select(rotations.c.id).where(rotations.c.id == rotation_id)) is None:
             raise LookupError(f"rotation {rotation_id}")
         values = {"rollout_id": rollout_id, "rotation_id": rotation_id}
-        known = await self._row(select(rollout_rotations).filter_by(**values))
-        if known is None:
-            await self._connection.execute(rollout_rotations.insert().values(values))
+        await self._ensure(rollout_rotations, values, "rollout_id", "rotation_id")
 
     async def machine_restarts(self, rollout_id: str) -> Sequence[MachineRestart]:
         """By wave, region and machine."""
@@ -139,6 +137,7 @@ class FleetUnit(UnitBase):
             update(app_locks)
             .where(app_locks.c.app == lock.app)
             .where(app_locks.c.fence == lock.fence)
+            .where(app_locks.c.holder == lock.holder)
             .values(holder=None, expires_at=None)
         )
 

@@ -63,7 +63,7 @@ class JournalUnit(UnitBase):
         if claim is None:
             row = await self._unclaimed(rotation.id)
         else:
-            row = await self._held(claim)
+            row = await self._held(claim, rotation.id)
         values = dict(rotation_values(rotation))
         asked = row.abort_requested_at
         if asked is not None and rotation.resume_at is not None and rotation.state not in ENDED:
@@ -130,7 +130,7 @@ class JournalUnit(UnitBase):
 
     async def renew(self, claim: Claim, ttl: timedelta) -> Claim:
         """Prolong it."""
-        await self._held(claim)
+        await self._held(claim, claim.rotation_id)
         renewed = Claim(
             claim.rotation_id, claim.worker_id, claim.fence, await self.database_now() + ttl
         )
@@ -154,13 +154,19 @@ class JournalUnit(UnitBase):
 
     async def add_steps(self, steps: Sequence[Step], claim: Claim) -> None:
         """Insert."""
-        await self._held(claim)
+        for step in steps:
+            await self._held(claim, step.rotation_id)
         await self._save_steps(steps)
 
     async def save_step(self, step: Step, claim: Claim) -> None:
         """Replace by id."""
-        await self._held(claim)
-        await self._save_steps([step])
+        await self._held(claim, step.rotation_id)
+        values = dict(step_values(step))
+        result = await self._connection.execute(
+            update(steps).where(steps.c.id == step.id).values(values)
+        )
+        if result.rowcount == 0:
+            raise LookupError(f"step {step.id}")
 
     async def _save_steps(self, many: Sequence[Step]) -> None:
         for step in many:
@@ -173,8 +179,10 @@ class JournalUnit(UnitBase):
             .values(worker_id=claim.worker_id, fence=claim.fence, claim_expires_at=claim.expires_at)
         )
 
-    async def _held(self, claim: Claim) -> Row[Any]:
-        """The rotation's row, if the claim is still the present one."""
+    async def _held(self, claim: Claim, rotation_id: str) -> Row[Any]:
+        """The rotation's row, if the claim is on it and still the present one."""
+        if claim.rotation_id != rotation_id:
+            raise ClaimLost(f"a claim on rotation {claim.rotation_id} is none on {rotation_id}")
         row = await self._locked_row(select(rotations).where(rotations.c.id == claim.rotation_id))
         if row is None or row.fence != claim.fence or row.worker_id != claim.worker_id:
             raise ClaimLost(f"rotation {claim.rotation_id} is in other hands now")

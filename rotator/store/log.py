@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, insert, or_, select, update
 
 from rotator.domain.events import Event, LoggedEvent, place
 from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
@@ -124,11 +124,7 @@ def _filtered(wanted: Select[Any], query: EventQuery) -> Select[Any]:
             or_(events.c.action == query.action, events.c.action.startswith(f"{query.action}."))
         )
     if query.actor is not None:
-        kind, _, name = query.actor.partition(":")
-        if name:
-            wanted = wanted.where(events.c.actor_kind == kind, events.c.actor_name == name)
-        else:
-            wanted = wanted.where(or_(events.c.actor_name == kind, events.c.actor_kind == kind))
+        wanted = wanted.where(_actor_begins(query.actor))
     if query.since is not None:
         wanted = wanted.where(events.c.at >= query.since)
     if query.until is not None:
@@ -136,3 +132,14 @@ def _filtered(wanted: Select[Any], query: EventQuery) -> Select[Any]:
     if query.before is not None:
         wanted = wanted.where(events.c.sequence < query.before)
     return wanted
+
+
+def _actor_begins(text: str) -> ColumnElement[bool]:
+    """A kind of actor, the beginning of a name, or `kind:` and the beginning of a name. A name may
+    hold a colon itself, so the whole text counts as the beginning of a name too."""
+    by_name = events.c.actor_name.startswith(text, autoescape=True)
+    kind, colon, name = text.partition(":")
+    of_kind = events.c.actor_kind == kind
+    if colon:
+        of_kind = and_(of_kind, events.c.actor_name.startswith(name, autoescape=True))
+    return or_(by_name, of_kind)

@@ -317,6 +317,7 @@ async def test_giving_up_a_lost_lock_leaves_the_new_holder_alone(store: SqlStore
     present = await locked(store, "w2")
     async with store.unit() as unit:
         await unit.unlock_app(lost)
+        await unit.unlock_app(replace(present, holder="w1"))
         await unit.save_rollout(a_rollout(), present)
     assert await tried(store, "w3") is None
 

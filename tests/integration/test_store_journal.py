@@ -287,6 +287,33 @@ async def test_nothing_is_written_under_a_lost_claim(store: SqlStore, name: str,
         assert await unit.steps(rotation.id) == [a_step(1)]
 
 
+@pytest.mark.parametrize("name", [name for name in CLAIMED_WRITES if name != "renew"])
+async def test_a_claim_on_one_rotation_writes_to_no_other(store: SqlStore, name: str) -> None:
+    mine = await begun(store, a_rotation(1))
+    other = a_rotation(2, of=a_credential(2))
+    async with store.unit() as unit:
+        await unit.save_credential(a_credential(2))
+        await unit.add_rotation(other, [a_step(1, of=other)])
+    claim = await claimed(store, mine)
+    write = {
+        "save_rotation": lambda unit: unit.save_rotation(other, claim),
+        "add_steps": lambda unit: unit.add_steps([a_step(7, of=other)], claim),
+        "save_step": lambda unit: unit.save_step(a_step(1, of=other), claim),
+    }[name]
+    with pytest.raises(ClaimLost, match=other.id):
+        async with store.unit() as unit:
+            await write(unit)
+    assert await seen(store, other) == other
+
+
+async def test_a_step_that_was_never_added_cannot_be_saved(store: SqlStore) -> None:
+    rotation = await begun(store, a_rotation(), a_step(1))
+    claim = await claimed(store, rotation)
+    with pytest.raises(LookupError, match=a_step(2).id):
+        async with store.unit() as unit:
+            await unit.save_step(a_step(2), claim)
+
+
 async def test_giving_up_a_lost_claim_leaves_the_new_owner_alone(store: SqlStore) -> None:
     rotation = await begun(store, a_rotation())
     lost = await claimed(store, rotation, "w1", SPENT)
