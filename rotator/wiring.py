@@ -104,6 +104,8 @@ async def open_rotator(
             kinds=kinds,
             targets=targets,
             fleet=client.fleet,
+            releases=client.releases,
+            prober=client.prober,
             authority=client.authority,
             calls=client.calls,
             clock=clock,

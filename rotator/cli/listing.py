@@ -208,7 +208,7 @@ def _tell_credential(credential: Credential, bits: int | None, now: datetime) ->
     if bits is not None:
         say(f"  a new value has {bits} bits of randomness")
     for target in spec.targets:
-        rollout = f", rollout {target.rollout.mode.value}" if target.app else ""
+        rollout = f", rollout {target.rollout.strategy.value}" if target.app else ""
         say(f"  delivered to {target.key}{rollout}")
     if spec.owner:
         say(f"  owner {spec.owner}")

@@ -14,8 +14,9 @@ from rotator.cli.text import moment, plain, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus, Version
 from rotator.domain.durations import format_duration
 from rotator.domain.errors import Drift, InputError
+from rotator.domain.rollout import Method
 from rotator.domain.rotation import Mode
-from rotator.engine.plan import AppRollout, CredentialPlan, plan_rotation
+from rotator.engine.plan import AppRollout, CredentialPlan, Shared, plan_rotation, shared_rollouts
 from rotator.wiring import Rotator
 
 FORMAT = 1
@@ -60,13 +61,17 @@ async def print_plans(
     if out is not None:
         _write(out, rotator, plans)
     if as_json:
-        print_json({"plans": [_as_data(plan) for plan in plans]})
+        shared = shared_rollouts(plans)
+        print_json({"plans": [_as_data(plan) for plan in plans], "shared": shared})
     else:
         for index, plan in enumerate(plans):
             if index:
                 say()
             for line in _lines(plan):
                 say(line)
+        for each in shared_rollouts(plans):
+            say()
+            say(_shared_line(each))
         if out is not None:
             say()
             say(f"written to {out}; `rotator rotate now --plan {out}` does just this or refuses")
@@ -123,16 +128,32 @@ def _lines(plan: CredentialPlan) -> Iterator[str]:
         yield f"  old value revoked about {moment(plan.revoke_at)} (overlap {overlap})"
 
 
+def _shared_line(shared: Shared) -> str:
+    return (
+        f"{shared.app}: one rollout serves {', '.join(shared.credentials)} when they are rotated "
+        f"together; that saves {shared.saved} restarts"
+    )
+
+
 def _machines(rollout: AppRollout) -> Iterator[str]:
     plan = rollout.plan
-    for number, wave in enumerate(plan.waves, start=1):
-        canary = " (canary)" if number <= plan.canary_waves else ""
-        listed = ", ".join(f"{m.id} {m.region} {m.process_group}" for m in wave)
-        yield f"       wave {number}{canary}: {listed}"
+    for chain in plan.chains:
+        if chain.method is Method.BLUE_GREEN:
+            listed = ", ".join(f"{m.id} {m.region}" for wave in chain.waves for m in wave)
+            yield f"       {chain.group}, replaced by clones: {listed}"
+            continue
+        yield f"       {chain.group}, at most {chain.budget} away at once:"
+        for number, wave in enumerate(chain.waves, start=1):
+            canary = " (canary)" if number <= chain.canary_waves else ""
+            listed = ", ".join(f"{m.id} {m.region}" for m in wave)
+            yield f"         wave {number}{canary}: {listed}"
     for what, machines in (
         ("updated without being started", plan.asleep),
+        ("left until they start", plan.at_next_start),
+        ("left running until somebody renews them", plan.waiting),
         ("up to date already", plan.up_to_date),
         ("host unreachable", plan.unreachable),
+        ("left over, to be destroyed", plan.leftovers),
     ):
         if machines:
             yield f"       {what}: {', '.join(f'{m.id} {m.region} {m.state}' for m in machines)}"
@@ -153,14 +174,25 @@ def _as_data(plan: CredentialPlan) -> object:
             {
                 "app": rollout.app,
                 "minutes": rollout.minutes,
-                "waves": [[_machine(m) for m in wave] for wave in rollout.plan.waves],
+                "chains": [
+                    {
+                        "group": chain.group,
+                        "method": chain.method,
+                        "budget": chain.budget,
+                        "canary_waves": chain.canary_waves,
+                        "waves": [[_machine(m) for m in wave] for wave in chain.waves],
+                    }
+                    for chain in rollout.plan.chains
+                ],
+                "restarts": rollout.plan.restarts,
                 "asleep": [_machine(m) for m in rollout.plan.asleep],
+                "at_next_start": [_machine(m) for m in rollout.plan.at_next_start],
+                "waiting": [_machine(m) for m in rollout.plan.waiting],
                 "up_to_date": [_machine(m) for m in rollout.plan.up_to_date],
                 "unreachable": [_machine(m) for m in rollout.plan.unreachable],
                 "left_out": [
                     {"id": left.machine.id, "reason": left.reason} for left in rollout.plan.left_out
                 ],
-                "budgets": rollout.plan.budgets,
             }
             for rollout in plan.rollouts
         ],

@@ -81,12 +81,15 @@ class VersionState(StrEnum):
 
 VERSION_MOVES: Mapping[VersionState, frozenset[VersionState]] = {
     VersionState.PENDING: frozenset({VersionState.CURRENT, VersionState.DISCARDED}),
-    VersionState.CURRENT: frozenset({VersionState.RETIRING, VersionState.REVOKED}),
-    VersionState.RETIRING: frozenset({VersionState.REVOKED}),
+    VersionState.CURRENT: frozenset(
+        {VersionState.RETIRING, VersionState.REVOKED, VersionState.DISCARDED}
+    ),
+    VersionState.RETIRING: frozenset({VersionState.REVOKED, VersionState.CURRENT}),
     VersionState.REVOKED: frozenset(),
     VersionState.DISCARDED: frozenset(),
 }
-"""Which state may follow which. CURRENT to REVOKED happens with `--revoke-first` only."""
+"""Which state may follow which. CURRENT to REVOKED happens with `--revoke-first` only; CURRENT to
+DISCARDED and RETIRING to CURRENT when a rotation is undone within its overlap."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ RotatorError
     OutcomeUnknown   it may have happened: a lost response, a time-out, a 5xx on a change
     Busy             somebody else holds a lease, a lock or a claim
     NotYet           the world has not caught up: boots, checks, lists, revocations
+    Held             rotator waits on purpose: a pause, a window, a limit, somebody's next deploy
   NeedsHuman       no repeat can help
     Refused          the other side said no, for good
     NotAllowed       rotator's own token is not good enough for this
@@ -79,6 +80,10 @@ class Busy(RetryLater):
 
 class NotYet(RetryLater):
     """The change is accepted but not visible yet."""
+
+
+class Held(RetryLater):
+    """Rotator itself holds back, for as long as it takes; such a wait uses up no patience."""
 
 
 class NeedsHuman(RotatorError):

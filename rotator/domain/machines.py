@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 RUNNING_STATES: Final = frozenset({"started", "starting", "restarting", "updating", "replacing"})
@@ -19,6 +19,17 @@ RESERVED_GROUPS: Final = frozenset(
 
 MARK_ROLLOUT: Final = "rotator_rollout"
 MARK_SECRETS_VERSION: Final = "rotator_secrets_version"
+MARK_CLONE_OF: Final = "rotator_clone_of"
+"""On a machine that blue-green made: the id of the one that it takes over from."""
+MARK_REHEARSAL: Final = "rotator_rehearsal"
+"""On a disposable machine: the process group that it rehearses for."""
+MARK_RELEASE_VERSION: Final = "fly_release_version"
+MARK_RELEASE_ID: Final = "fly_release_id"
+BOOT_EVENTS: Final = frozenset({"launch"})
+"""Events that prove a boot with the app's newest secrets. Fly: an update does; a plain start or
+restart of the version that stands is not promised to."""
+CLOCK_SKEW: Final = timedelta(seconds=30)
+"""How far Fly's clock and ours may differ: evidence has to be later by this much."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,10 @@ class Machine:
     auto_destroy: bool = False
     standby_for: tuple[str, ...] = ()
     cordoned: bool = False
+    private_ip: str = ""
+    has_services: bool = False
+    autostarts: bool = False
+    has_volume: bool = False
 
     @property
     def running(self) -> bool:
@@ -115,10 +130,36 @@ class Machine:
         return False
 
     @property
+    def release_version(self) -> int:
+        """The release that last touched it; 0 where its metadata does not say."""
+        return _whole(self.metadata.get(MARK_RELEASE_VERSION, ""))
+
+    @property
+    def stand_in_for(self) -> str | None:
+        """The machine that this one was made to take over from, or None."""
+        return self.metadata.get(MARK_CLONE_OF)
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether it is a disposable machine of ours."""
+        return MARK_REHEARSAL in self.metadata
+
+    def holds(self, *, floor: int, delivered_at: datetime) -> bool:
+        """Whether it is proven to hold, or to take at its next boot, what was delivered then as
+        secrets version `floor`: by our own update, or by a version of it that came later."""
+        marked = bool(floor) and self.marked_secrets_version >= floor
+        return marked or self.renewed_since(delivered_at)
+
+    def renewed_since(self, at: datetime) -> bool:
+        """Whether somebody made a new version of it, or the whole machine, after that."""
+        since = at + CLOCK_SKEW
+        boots = [event.at for event in self.events if event.type in BOOT_EVENTS]
+        return max(boots, default=self.created_at) > since
+
+    @property
     def marked_secrets_version(self) -> int:
         """The secrets version that our last update asked for; 0 without one."""
-        mark = self.metadata.get(MARK_SECRETS_VERSION, "")
-        return int(mark) if mark.isascii() and mark.isdigit() else 0
+        return _whole(self.metadata.get(MARK_SECRETS_VERSION, ""))
 
     def reads_secret(self, name: str) -> bool:
         """Whether the app secret `name` reaches this machine."""
@@ -141,3 +182,17 @@ class AppOverview:
     organization: str
     status: str
     machine_count: int | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of an app, as `fly releases` lists it."""
+
+    id: str
+    version: int
+    status: str
+    created_at: datetime | None = None
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0

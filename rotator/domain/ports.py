@@ -21,7 +21,8 @@ from rotator.domain.credential import (
     TargetSpec,
 )
 from rotator.domain.fields import Field, Params
-from rotator.domain.machines import AppOverview, Lease, Machine
+from rotator.domain.machines import AppOverview, Lease, Machine, Release
+from rotator.domain.policy import Probe
 from rotator.domain.secret import Secret
 from rotator.domain.store_port import (
     AppLock,
@@ -284,6 +285,53 @@ class Fleet(Protocol):
         `Drift` when another version replaced it."""
         ...
 
+    async def cordon(self, app: str, machine_id: str, lease: Lease) -> None:
+        """Take it out of the proxy without stopping it. Idempotent."""
+        ...
+
+    async def uncordon(self, app: str, machine_id: str, lease: Lease | None) -> None:
+        """Put it back into the proxy. Idempotent."""
+        ...
+
+    async def create(
+        self, like: Machine, *, marks: Mapping[str, str], min_secrets_version: int
+    ) -> Machine:
+        """Create a machine in the region of `like` with its config plus `marks`, out of the proxy.
+        `OutcomeUnknown` when the answer was lost: list the machines and look for the marks."""
+        ...
+
+    async def destroy(self, app: str, machine_id: str, lease: Lease | None) -> None:
+        """Destroy it, running or not. Destroying one that is gone is success."""
+        ...
+
+    async def run_command(
+        self, app: str, machine_id: str, command: Sequence[str], *, timeout_seconds: int
+    ) -> int:
+        """Run a command in it and give the exit code. What it prints is not kept: it may be a
+        value."""
+        ...
+
+
+class Releases(Protocol):
+    """The releases of an app, as `fly releases` shows them."""
+
+    async def begin(self, app: str, *, strategy: str, asked_at: datetime, again: bool) -> Release:
+        """Make a release for a rollout that changes no image, and set it running. With `again` one
+        that an earlier try made since `asked_at` is found and used instead."""
+        ...
+
+    async def end(self, app: str, release_id: str, *, succeeded: bool) -> None:
+        """Say how it went. Idempotent."""
+        ...
+
+
+class Prober(Protocol):
+    """Requests of rotator's own to a machine over the private network."""
+
+    async def probe(self, machine: Machine, probe: Probe) -> str | None:
+        """What is wrong, or None when the machine answers as it should."""
+        ...
+
 
 class Authority(Protocol):
     """What rotator's own API token may do, read from the token itself where it can be."""
@@ -337,7 +385,10 @@ __all__ = [
     "Kind",
     "MintRequest",
     "Minted",
+    "Prober",
     "Receipt",
+    "Release",
+    "Releases",
     "Signer",
     "Store",
     "Target",

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from rotator.domain.credential import CredentialSpec, Version
-from rotator.domain.policy import RolloutMode
+from rotator.domain.policy import Strategy
 from rotator.domain.rotation import Mode, Rotation, RotationState, Step, StepName, StepState
 
 
@@ -189,7 +189,7 @@ def rolled_apps(spec: CredentialSpec) -> tuple[str, ...]:
     apps = [
         target.app
         for target in spec.targets
-        if target.app is not None and target.rollout.mode is not RolloutMode.NONE
+        if target.app is not None and target.rollout.strategy is not Strategy.NONE
     ]
     return tuple(dict.fromkeys(apps))
 
@@ -267,7 +267,7 @@ def undo_obstacle(steps: Sequence[Step], old: Version | None) -> str | None:
     retired = any(s.name is StepName.RETIRE and s.attempt for s in steps)
     begun = begun_deliveries(steps)
     if retired and begun:
-        return "the old value was revoked first, as asked"
+        return "the old value is revoked, or is about to be"
     for step in begun:
         if step.detail[BEFORE] == ABSENT:
             continue
@@ -322,6 +322,10 @@ def backoff(attempt: int, wish_seconds: float | None, *, spread: float) -> timed
     seconds = min(300.0, float(2 ** min(attempt - 1, 9)))
     seconds *= 0.75 + spread / 2
     return timedelta(seconds=max(seconds, wish_seconds or 0.0))
+
+
+HELD_PATIENCE: Final = timedelta(days=90)
+"""How long rotator may hold a step back on purpose before a person has to look."""
 
 
 def exhausted(step: Step, first_intent: datetime, now: datetime) -> bool:

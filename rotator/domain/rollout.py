@@ -3,191 +3,223 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import chain, zip_longest
 
-from rotator.domain.machines import (
-    GONE_STATES,
-    MARK_ROLLOUT,
-    RESERVED_GROUPS,
-    Machine,
-)
-from rotator.domain.policy import RolloutPolicy
+from rotator.domain.machines import Machine
+from rotator.domain.policy import Order, RolloutPolicy, Strategy
+from rotator.domain.sorting import Aim, Group, LeftOut, Sorted, sort_out
+
+
+class Method(StrEnum):
+    """How one process group comes to the new value."""
+
+    IN_PLACE = "in-place"
+    BLUE_GREEN = "blue-green"
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A machine that the rollout does not touch, and why."""
+class Chain:
+    """The waves of one process group, in order. Groups run side by side.
 
-    machine: Machine
-    reason: str
+    `budget` is how many of its machines may be out of service at once; the first `canary_waves`
+    waves are canaries.
+    """
+
+    group: str
+    waves: tuple[tuple[Machine, ...], ...]
+    budget: int
+    canary_waves: int = 0
+    method: Method = Method.IN_PLACE
 
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """Waves in order; machines that are updated without being started; and the others.
+    """What becomes of each machine of an app; every one stands in exactly one place.
 
-    `budgets` gives, for each process group, how many of its machines may be out of service at
-    once; the first `canary_waves` waves are canaries. `notes` are sentences that a person should
-    read before it starts.
+    `asleep` are updated without being started, `at_next_start` left until they start, `waiting`
+    left until somebody renews them, `leftovers` destroyed: an earlier rollout made them and died.
+    `notes` should be read before it starts; with `blockers` it can't start.
     """
 
-    waves: tuple[tuple[Machine, ...], ...]
-    asleep: tuple[Machine, ...]
-    up_to_date: tuple[Machine, ...]
-    unreachable: tuple[Machine, ...]
-    left_out: tuple[LeftOut, ...]
-    budgets: Mapping[str, int]
-    canary_waves: int = 0
+    chains: tuple[Chain, ...]
+    asleep: tuple[Machine, ...] = ()
+    at_next_start: tuple[Machine, ...] = ()
+    waiting: tuple[Machine, ...] = ()
+    up_to_date: tuple[Machine, ...] = ()
+    unreachable: tuple[Machine, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    leftovers: tuple[Machine, ...] = ()
     notes: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
 
     @property
     def restarts(self) -> int:
-        """How many machines go down and come back."""
-        return sum(len(wave) for wave in self.waves)
+        """How many machines go down and come back, or are replaced."""
+        return sum(len(wave) for each in self.chains for wave in each.waves)
 
+    @property
+    def waves(self) -> int:
+        """How many waves the longest chain has."""
+        return max((len(each.waves) for each in self.chains), default=0)
 
-def left_out_reason(machine: Machine, names: frozenset[str]) -> str | None:
-    """Why a machine is none of a rollout's business, or None."""
-    if machine.process_group in RESERVED_GROUPS:
-        return f"Fly runs it for its own ends ({machine.process_group})"
-    if "fly_builder_id" in machine.metadata:
-        return "it is a builder"
-    if machine.schedule is not None:
-        return f"it is started on a schedule ({machine.schedule}) and takes the value then"
-    if machine.auto_destroy:
-        return "it destroys itself when it is done"
-    if names and not any(machine.reads_secret(name) for name in names):
-        return "it does not read the secret"
-    return None
+    @property
+    def budgets(self) -> Mapping[str, int]:
+        """For each group that restarts, how many of it may be out of service at once."""
+        return {each.group: each.budget for each in self.chains}
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do to any machine."""
+        return not (self.chains or self.asleep or self.leftovers)
 
 
 def plan_rollout(
     machines: Iterable[Machine],
     policy: RolloutPolicy,
+    aim: Aim,
     *,
-    secrets_version: int,
-    names: frozenset[str],
-    rollout_id: str | None = None,
     repairing: bool = False,
+    forced: bool = False,
 ) -> RolloutPlan:
     """Cut an app's machines into waves so that P4 holds.
 
-    Groups are rolled side by side; within a group the machines go region by region. The first
-    `canary` machines of each group form a wave of their own. `rollout_id` is given when a crashed
-    rollout goes on: machines that it has updated but not seen healthy are looked at again.
-    When `repairing`, what is out of service already goes first: it costs nothing, and nothing else
-    could be restarted within the budget before it is back; canaries would only delay it.
+    When `repairing` (a roll-back), what is out of service already goes first: it costs nothing,
+    and nothing else could be restarted within the budget before it is back; canaries would only
+    delay it, and replacing machines would only add to the change. `forced` (an emergency, or a
+    roll-back) lets a group's only machine restart although the policy doesn't allow it.
     """
-    sorted_out = _SortedOut(secrets_version, names, rollout_id)
-    canary = 0 if repairing else policy.canary
-
-    def order(machine: Machine) -> tuple[object, ...]:
-        later = repairing and machine.healthy
-        return (machine.process_group, later, machine.region, machine.id)
-
-    for machine in sorted(machines, key=order):
-        sorted_out.add(machine)
-    budgets = {
-        group: unavailable_budget(policy, sorted_out.group_sizes[group])
-        for group in sorted_out.groups
-    }
-    chains = [
-        _group_waves(members, budgets[group], canary)
-        for group, members in sorted_out.groups.items()
-    ]
+    if repairing:
+        policy = _for_repair(policy)
+    found = sort_out(sorted(machines, key=lambda m: m.id), policy, aim)
+    groups = [group for _, group in sorted(found.groups.items()) if group.members]
+    chains = tuple(_chain(group, policy, repairing=repairing) for group in groups)
+    blockers = () if forced or repairing else _blockers(groups, chains, policy)
     return RolloutPlan(
-        waves=_side_by_side(chains, canary=canary > 0),
-        asleep=tuple(sorted_out.asleep),
-        up_to_date=tuple(sorted_out.up_to_date),
-        unreachable=tuple(sorted_out.unreachable),
-        left_out=tuple(sorted_out.left_out),
-        budgets=budgets,
-        canary_waves=len(chains) if canary > 0 else 0,
-        notes=_notes(sorted_out),
+        chains=chains,
+        asleep=tuple(sorted(found.asleep, key=lambda m: (bool(m.standby_for), m.region, m.id))),
+        at_next_start=tuple(found.at_next_start),
+        waiting=tuple(found.waiting),
+        up_to_date=tuple(found.up_to_date),
+        unreachable=tuple(found.unreachable),
+        left_out=tuple(found.left_out),
+        leftovers=tuple(found.leftovers),
+        notes=_notes(found, groups, chains, policy),
+        blockers=blockers,
     )
 
 
-def unavailable_budget(policy: RolloutPolicy, size: int) -> int:
-    """How many machines of a group of `size` may be out of service at once: at least one, and
-    never all of them unless the group is a single machine."""
-    return min(policy.max_unavailable.of(size), max(1, size - 1))
+def _for_repair(policy: RolloutPolicy) -> RolloutPolicy:
+    quick = policy.strategy is Strategy.IMMEDIATE
+    return replace(
+        policy, strategy=policy.strategy if quick else Strategy.ROLLING, canary=0, rehearsal=None
+    )
 
 
-class _SortedOut:
-    """Machines by what a rollout does with them."""
-
-    def __init__(self, secrets_version: int, names: frozenset[str], rollout_id: str | None) -> None:
-        self._floor = secrets_version
-        self._names = names
-        self._rollout_id = rollout_id
-        self.groups: dict[str, list[Machine]] = {}
-        self.group_sizes: dict[str, int] = {}
-        self.asleep: list[Machine] = []
-        self.up_to_date: list[Machine] = []
-        self.unreachable: list[Machine] = []
-        self.left_out: list[LeftOut] = []
-
-    def add(self, machine: Machine) -> None:
-        """Put one machine where it belongs."""
-        if machine.state in GONE_STATES:
-            return
-        reason = left_out_reason(machine, self._names)
-        if reason is not None:
-            self.left_out.append(LeftOut(machine, reason))
-            return
-        if machine.running or not machine.reachable:
-            group = machine.process_group
-            self.group_sizes[group] = self.group_sizes.get(group, 0) + 1
-        if self._is_done(machine):
-            self.up_to_date.append(machine)
-        elif not machine.reachable:
-            self.unreachable.append(machine)
-        elif machine.running or machine.state == "failed":
-            self.groups.setdefault(machine.process_group, []).append(machine)
-            if not machine.running:
-                group = machine.process_group
-                self.group_sizes[group] = self.group_sizes.get(group, 0) + 1
-        else:
-            self.asleep.append(machine)
-
-    def _is_done(self, machine: Machine) -> bool:
-        if machine.marked_secrets_version < self._floor:
-            return False
-        ours = machine.metadata.get(MARK_ROLLOUT) == self._rollout_id
-        return machine.healthy or not (machine.running and ours)
+def unavailable_budget(policy: RolloutPolicy, size: int, down: int = 0) -> int:
+    """How many machines of a group of `size` may be out of service at once, besides the `down`
+    that are stopped: at least one, and never all of them unless one machine is all there is."""
+    if policy.strategy is Strategy.IMMEDIATE:
+        return max(1, size)
+    allowed = min(policy.max_unavailable.of(size), max(1, size - 1))
+    return max(1, min(allowed - down, size - down - 1))
 
 
-def _group_waves(members: Sequence[Machine], budget: int, canary: int) -> list[list[Machine]]:
-    """One group's machines, first the canary in slices of the budget, then the rest."""
-    first, rest = list(members[:canary]), list(members[canary:])
-    return [*_slices(first, budget), *_slices(rest, budget)]
+def _chain(group: Group, policy: RolloutPolicy, *, repairing: bool) -> Chain:
+    members = _ordered(group.members, policy, repairing=repairing)
+    if policy.strategy is Strategy.BLUE_GREEN and not _with_volumes(group):
+        return Chain(group.name, (tuple(members),), len(members), method=Method.BLUE_GREEN)
+    budget = unavailable_budget(policy, group.size, group.down)
+    canary = 0 if policy.strategy is Strategy.IMMEDIATE else policy.canaries
+    primaries = [m for m in members if not m.standby_for]
+    standbys = [m for m in members if m.standby_for]
+    first = _slices(primaries[:canary], budget)
+    rest = [*_slices(primaries[canary:], budget), *_slices(standbys, budget)]
+    waves = tuple(tuple(wave) for wave in [*first, *rest])
+    return Chain(group.name, waves, budget, canary_waves=len(first))
+
+
+def _ordered(
+    machines: Sequence[Machine], policy: RolloutPolicy, *, repairing: bool
+) -> list[Machine]:
+    """Region by region or one of each in turn, regions that are named first or last put there."""
+
+    def place(region: str) -> tuple[int, int, str]:
+        if region in policy.first:
+            return (0, policy.first.index(region), region)
+        if region in policy.last:
+            return (2, policy.last.index(region), region)
+        return (1, 0, region)
+
+    regions: dict[str, list[Machine]] = {}
+    for machine in sorted(machines, key=lambda m: (place(m.region), m.id)):
+        regions.setdefault(machine.region, []).append(machine)
+    if policy.order is Order.SPREAD:
+        turns = zip_longest(*regions.values())
+        ordered = [m for m in chain.from_iterable(turns) if m is not None]
+    else:
+        ordered = [m for members in regions.values() for m in members]
+    return sorted(ordered, key=lambda m: m.healthy) if repairing else ordered
 
 
 def _slices(machines: Sequence[Machine], size: int) -> list[list[Machine]]:
     return [list(machines[i : i + size]) for i in range(0, len(machines), size)]
 
 
-def _side_by_side(
-    chains: Sequence[Sequence[Sequence[Machine]]], *, canary: bool
-) -> tuple[tuple[Machine, ...], ...]:
-    """Wave n holds the nth slice of every group; a canary goes group by group, alone."""
-    waves: list[tuple[Machine, ...]] = []
-    if canary:
-        waves += [tuple(chain[0]) for chain in chains if chain]
-        chains = [chain[1:] for chain in chains]
-    for slices in zip_longest(*chains, fillvalue=()):
-        waves.append(tuple(machine for part in slices for machine in part))
-    return tuple(wave for wave in waves if wave)
+def _with_volumes(group: Group) -> bool:
+    return any(machine.has_volume for machine in group.members)
 
 
-def _notes(sorted_out: _SortedOut) -> tuple[str, ...]:
-    single = [g for g in sorted_out.groups if sorted_out.group_sizes.get(g) == 1]
-    notes = [
-        f"{group or 'the app'} has one machine: it is away while it restarts" for group in single
-    ]
+def _alone(group: Group) -> bool:
+    """Whether restarting it leaves the group without a machine that serves."""
+    return group.in_service == 1 and any(m.healthy for m in group.members)
+
+
+def _blockers(
+    groups: Sequence[Group], chains: Sequence[Chain], policy: RolloutPolicy
+) -> tuple[str, ...]:
+    if policy.allow_single or policy.strategy is Strategy.IMMEDIATE:
+        return ()
+    return tuple(
+        f"{group.name} has one machine in service, and restarting it leaves none: set "
+        'rollout.allow_single = true, or rollout.strategy = "blue-green"'
+        + (" (which its volume forbids)" if _with_volumes(group) else "")
+        for group, planned in zip(groups, chains, strict=True)
+        if _alone(group) and planned.method is Method.IN_PLACE
+    )
+
+
+def _notes(
+    found: Sorted, groups: Sequence[Group], chains: Sequence[Chain], policy: RolloutPolicy
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    for group, planned in zip(groups, chains, strict=True):
+        if planned.method is Method.BLUE_GREEN:
+            notes.append(f"{group.name}: {len(group.members)} machines are replaced by clones")
+        elif _alone(group):
+            notes.append(f"{group.name} has one machine: it is away while it restarts")
+        if policy.strategy is Strategy.BLUE_GREEN and planned.method is Method.IN_PLACE:
+            notes.append(
+                f"{group.name} has volumes, which blue-green can't clone: its machines are "
+                "restarted in place"
+            )
+        if group.down:
+            notes.append(f"{group.name}: {group.down} stopped, counted as out of service")
+    if policy.strategy is Strategy.IMMEDIATE and chains:
+        notes.append("immediate: all machines restart at once, and nothing serves meanwhile")
     notes += [
         f"{m.id} in {m.region} can't be reached ({m.host_status}): it keeps the old value for now"
-        for m in sorted_out.unreachable
+        for m in found.unreachable
     ]
+    notes += [
+        f"{m.id} in {m.region} is {m.state}: it takes the value at its next start, and the old "
+        "value stays valid until then"
+        for m in found.at_next_start
+    ]
+    if found.waiting:
+        what = "the next release" if policy.strategy is Strategy.NEXT_RELEASE else "the next start"
+        notes.append(
+            f"{len(found.waiting)} machines run on until {what}; the old value stays valid"
+        )
     return tuple(notes)

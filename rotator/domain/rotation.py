@@ -29,7 +29,9 @@ ROTATION_MOVES: Mapping[RotationState, frozenset[RotationState]] = {
     RotationState.RUNNING: frozenset(
         {RotationState.RETIRING, RotationState.UNDOING, RotationState.PARKED}
     ),
-    RotationState.RETIRING: frozenset({RotationState.SUCCEEDED, RotationState.PARKED}),
+    RotationState.RETIRING: frozenset(
+        {RotationState.SUCCEEDED, RotationState.UNDOING, RotationState.PARKED}
+    ),
     RotationState.UNDOING: frozenset({RotationState.ROLLED_BACK, RotationState.PARKED}),
     RotationState.PARKED: frozenset(
         {
@@ -171,17 +173,34 @@ class Claim:
 
 
 class RolloutState(StrEnum):
-    """The life of a rollout."""
+    """The life of a rollout. PAUSED waits for a person; PARTIAL ended within its failure budget."""
 
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
     FAILED = "failed"
     ABANDONED = "abandoned"
 
 
+OPEN_ROLLOUTS = frozenset({RolloutState.RUNNING, RolloutState.PAUSED})
+"""States of which an app has at most one rollout at a time (P3)."""
+
+
+class RolloutWish(StrEnum):
+    """What a person has asked a running rollout for."""
+
+    PAUSE = "pause"
+
+
 @dataclass(frozen=True)
 class Rollout:
-    """A staggered rolling restart of one app, up to `secrets_version`."""
+    """A staggered rolling restart of one app, up to `secrets_version`.
+
+    It asks for the newest version that is known, so that it serves every delivery made before it.
+    `release_id` and `release_version` are of the release that it made, `release_asked_at` is the
+    intent to make one.
+    """
 
     id: str
     app: str
@@ -192,6 +211,11 @@ class Rollout:
     started_at: datetime
     ended_at: datetime | None = None
     error: str | None = None
+    organization: str = ""
+    release_id: str | None = None
+    release_version: int | None = None
+    release_asked_at: datetime | None = None
+    wish: RolloutWish | None = None
 
 
 class RestartState(StrEnum):
@@ -199,11 +223,18 @@ class RestartState(StrEnum):
 
     PLANNED = "planned"
     LEASING = "leasing"
+    DRAINING = "draining"
+    CLONING = "cloning"
     UPDATING = "updating"
     STARTING = "starting"
     CHECKING = "checking"
+    SOAKING = "soaking"
+    SWITCHING = "switching"
     HEALTHY = "healthy"
+    REPLACED = "replaced"
+    REHEARSED = "rehearsed"
     ASLEEP = "asleep"
+    AT_NEXT_START = "at-next-start"
     UP_TO_DATE = "up-to-date"
     LEFT_OUT = "left-out"
     UNREACHABLE = "unreachable"
@@ -211,9 +242,21 @@ class RestartState(StrEnum):
     FAILED = "failed"
 
 
+OUT_OF_SERVICE = frozenset(
+    {
+        RestartState.LEASING,
+        RestartState.DRAINING,
+        RestartState.UPDATING,
+        RestartState.STARTING,
+        RestartState.CHECKING,
+    }
+)
+"""States in which a machine counts against the disruption budget."""
 RESTART_DONE = frozenset(
     {
         RestartState.HEALTHY,
+        RestartState.REPLACED,
+        RestartState.REHEARSED,
         RestartState.ASLEEP,
         RestartState.UP_TO_DATE,
         RestartState.LEFT_OUT,
@@ -224,7 +267,11 @@ RESTART_DONE = frozenset(
 
 @dataclass(frozen=True)
 class MachineRestart:
-    """The record of one machine in one rollout, with every time that it passed."""
+    """The record of one machine in one rollout, with every time that it passed.
+
+    `drained_at` is when its traffic was first taken away by us: the intent, so that a crash never
+    leaves it cordoned. `replaced_by` is the machine that took over in a blue-green rollout.
+    """
 
     rollout_id: str
     machine_id: str
@@ -236,9 +283,14 @@ class MachineRestart:
     old_instance_id: str
     new_instance_id: str | None = None
     secrets_version: int | None = None
+    admitted_at: datetime | None = None
     leased_at: datetime | None = None
+    drained_at: datetime | None = None
     updated_at: datetime | None = None
+    stopped_at: datetime | None = None
     started_at: datetime | None = None
     healthy_at: datetime | None = None
+    released_at: datetime | None = None
     ended_at: datetime | None = None
+    replaced_by: str | None = None
     note: str = ""

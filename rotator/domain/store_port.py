@@ -17,6 +17,7 @@ from rotator.domain.rotation import (
     Claim,
     MachineRestart,
     Rollout,
+    RolloutWish,
     Rotation,
     RotationState,
     Step,
@@ -61,6 +62,16 @@ class AppLock:
     holder: str
     fence: int
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Disrupted:
+    """A machine that some running rollout has out of service."""
+
+    app: str
+    region: str
+    rollout_id: str
+    machine_id: str
 
 
 @dataclass(frozen=True)
@@ -189,11 +200,20 @@ class Unit(Protocol):
     async def rollouts_of(self, rotation_id: str) -> Sequence[Rollout]: ...
     async def rotations_of(self, rollout_id: str) -> Sequence[str]: ...
     async def open_rollout(self, app: str) -> Rollout | None:
-        """The RUNNING one of this app, left by a crash or held by somebody."""
+        """The RUNNING or PAUSED one of this app, left by a crash or held by somebody."""
         ...
 
     async def save_rollout(self, rollout: Rollout, lock: AppLock) -> None:
-        """Insert or replace. `ClaimLost` if the lock has passed on."""
+        """Insert or replace, but for `wish`, which is a person's. `ClaimLost` if the lock has
+        passed on."""
+        ...
+
+    async def wish_rollout(self, rollout_id: str, wish: RolloutWish | None) -> None:
+        """Set or take back what a person asks of it, also while a worker runs it."""
+        ...
+
+    async def resume_rollout(self, rollout_id: str) -> None:
+        """PAUSED becomes RUNNING, for the worker that takes it up next; any wish is taken back."""
         ...
 
     async def link_rollout(self, rollout_id: str, rotation_id: str) -> None:
@@ -204,6 +224,18 @@ class Unit(Protocol):
     async def save_machine_restart(self, restart: MachineRestart, lock: AppLock) -> None: ...
     async def confirmed_instance(self, app: str, machine_id: str) -> MachineRestart | None:
         """The newest successful restart of this machine by any rollout."""
+        ...
+
+    async def lock_disruption(self, organization: str) -> None:
+        """Take turns at counting what the organisation has out of service, until the commit."""
+        ...
+
+    async def disrupted(self, organization: str) -> Sequence[Disrupted]:
+        """Machines that open rollouts of this organisation have out of service."""
+        ...
+
+    async def admitted_since(self, organization: str, at: datetime) -> int:
+        """How many machines rollouts of this organisation have taken out of service since."""
         ...
 
     async def lock_app(self, app: str, holder: str, ttl: timedelta) -> AppLock | None:

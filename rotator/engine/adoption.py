@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from rotator.domain.errors import NotYet
-from rotator.domain.machines import DOWN_STATES, GONE_STATES, Machine
+from rotator.domain.errors import Held, NotYet
+from rotator.domain.events import Action, Outcome
+from rotator.domain.machines import CLOCK_SKEW, DOWN_STATES, GONE_STATES, Machine
+from rotator.domain.policy import Asleep, RolloutPolicy, Strategy
 from rotator.domain.ports import Fleet
 from rotator.domain.protocol import rolled_apps
-from rotator.domain.rollout import left_out_reason
 from rotator.domain.rotation import Mode, Step, StepName, StepState
+from rotator.domain.sorting import left_alone_reason, reads_value
 from rotator.engine.deliver import SECRETS_VERSION, receipt_of
-from rotator.engine.step import Result, StepContext
+from rotator.engine.journal import held_since, since
+from rotator.engine.step import Result, StepContext, told
 
 ROLLOUT_PASSES = 10
 """How often a confirm sends the walk back to the rollout."""
+WARNED = "warned"
+"""Key in the step's detail: that the wait has been told as too long."""
+_LOOK_SECONDS = 30.0
+_LONGEST_LOOK = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Adoption:
     """What the machines of one app show. Each list holds machine ids.
 
-    `finishing` are machines that rollouts leave alone (jobs, consoles) and that still run with
-    what they started with.
+    `sleeping` are left down by policy until they start by themselves; `finishing` are machines
+    that rollouts leave alone (jobs, consoles) and that still run with what they started with.
     """
 
     proven: tuple[str, ...]
     stale: tuple[str, ...]
     unreachable: tuple[str, ...]
+    sleeping: tuple[str, ...] = ()
     finishing: tuple[str, ...] = ()
 
 
@@ -38,7 +46,8 @@ async def confirm(ctx: StepContext) -> Result:
 
     Machines that came or came back since the rollout and hold an old value send the walk back to
     the rollout. Machines that can't be reached hold back the promotion, because their value is in
-    use; so do jobs that still run with the old one, unless this is an emergency.
+    use; so do machines that sleep by policy, and jobs that still run with the old value, unless
+    this is an emergency.
     """
     await _confirm_targets(ctx)
     waiting: list[str] = []
@@ -46,25 +55,59 @@ async def confirm(ctx: StepContext) -> Result:
     for app, deliveries in _by_app(ctx).items():
         adoption = await _look(ctx, app, deliveries)
         ctx.notes[f"machines:{app}"] = f"{len(adoption.proven)} proven"
-        if adoption.unreachable:
-            waiting.append(f"{app}: unreachable {', '.join(adoption.unreachable)}")
-        if adoption.finishing and ctx.rotation.mode is Mode.NORMAL:
-            waiting.append(
-                f"{app}: still at work with the old value {', '.join(adoption.finishing)}"
-            )
+        waiting += _held_back(ctx, app, adoption)
         if adoption.stale and app in rolled_apps(ctx.credential.spec):
             reopen += [s for s in ctx.steps if s.name is StepName.ROLL_OUT and s.subject == app]
         elif adoption.stale:
-            waiting.append(f"{app}: not started since the delivery {', '.join(adoption.stale)}")
+            waiting.append(f"{app}: not renewed since the delivery {', '.join(adoption.stale)}")
     if reopen and ctx.step.attempt <= ROLLOUT_PASSES:
         return Result(reopen=tuple(reopen))
-    waiting += [
-        f"{step.subject}: machines without the value after {ROLLOUT_PASSES} rollouts"
-        for step in reopen
-    ]
+    if reopen:
+        raise NotYet(
+            "; ".join(
+                f"{step.subject}: machines without the value after {ROLLOUT_PASSES} rollouts"
+                for step in reopen
+            ),
+            after_seconds=_LOOK_SECONDS,
+        )
     if waiting:
-        raise NotYet("; ".join(waiting), after_seconds=30)
+        await _warn_once(ctx, waiting)
+        raise Held("; ".join(waiting), after_seconds=_pause(ctx).total_seconds())
     return Result()
+
+
+def _held_back(ctx: StepContext, app: str, adoption: Adoption) -> list[str]:
+    """For whom the promotion waits, a sentence each."""
+    found = []
+    if adoption.unreachable:
+        found.append(f"{app}: unreachable {', '.join(adoption.unreachable)}")
+    if adoption.sleeping:
+        found.append(f"{app}: at their next start {', '.join(adoption.sleeping)}")
+    if adoption.finishing and ctx.rotation.mode is Mode.NORMAL:
+        found.append(f"{app}: still at work with the old value {', '.join(adoption.finishing)}")
+    return found
+
+
+def _pause(ctx: StepContext) -> timedelta:
+    """The longer it has waited, the rarer it looks."""
+    now = ctx.parts.clock.now()
+    waited = now - held_since(ctx.step, now)
+    return min(max(waited * 0.01, timedelta(seconds=_LOOK_SECONDS)), _LONGEST_LOOK)
+
+
+async def _warn_once(ctx: StepContext, waiting: Sequence[str]) -> None:
+    """Escalate by policy: past `max_wait` the wait is told, once, with for whom it is."""
+    now = ctx.parts.clock.now()
+    longest = min(
+        (t.rollout.max_wait for t in ctx.credential.spec.targets if t.app), default=timedelta.max
+    )
+    if now - held_since(ctx.step, now) < longest or WARNED in ctx.step.detail:
+        return
+    ctx.notes[WARNED] = "yes"
+    event = told(ctx, Action.ROLLOUT_WAITING, Outcome.WAITING, now)
+    async with ctx.parts.store.unit() as unit:
+        detail = {**event.detail, "waiting_for": "; ".join(waiting)[:2000]}
+        await unit.append(replace(event, detail=detail))
 
 
 async def _confirm_targets(ctx: StepContext) -> None:
@@ -98,8 +141,11 @@ async def _look(ctx: StepContext, app: str, deliveries: Sequence[tuple[str, Step
     names = frozenset(name for name, _ in deliveries)
     floor = max(int(step.detail.get(SECRETS_VERSION, "0")) for _, step in deliveries)
     since = max(step.outcome_at for _, step in deliveries if step.outcome_at is not None)
+    policy = next(t.rollout for t in ctx.credential.spec.targets if t.app == app)
+    if ctx.rotation.mode is not Mode.NORMAL:
+        policy = replace(policy, asleep=Asleep.UPDATE)
     machines = await all_machines(ctx.parts.fleet, app)
-    return judge(machines, names=names, floor=floor, delivered_at=since)
+    return judge(machines, policy, names=names, floor=floor, delivered_at=since)
 
 
 async def all_machines(fleet: Fleet, app: str) -> Sequence[Machine]:
@@ -118,41 +164,83 @@ async def all_machines(fleet: Fleet, app: str) -> Sequence[Machine]:
 
 
 def judge(
-    machines: Iterable[Machine], *, names: frozenset[str], floor: int, delivered_at: datetime
+    machines: Iterable[Machine],
+    policy: RolloutPolicy,
+    *,
+    names: frozenset[str],
+    floor: int,
+    delivered_at: datetime,
 ) -> Adoption:
     """Sort machines by what they prove. A machine holds the value when our own update asked for
-    at least `floor`, or when it has started since the delivery was answered."""
+    at least `floor`, or when a version of it was made after the delivery was answered."""
     proven: list[str] = []
     stale: list[str] = []
     unreachable: list[str] = []
+    sleeping: list[str] = []
     finishing: list[str] = []
+    leaves_asleep = policy.asleep is Asleep.NEXT_START and policy.strategy is not Strategy.NONE
     for machine in machines:
-        if machine.state in GONE_STATES or not any(map(machine.reads_secret, names)):
+        if machine.state in GONE_STATES or not reads_value(machine, names, policy.groups):
             continue
-        if left_out_reason(machine, names):
-            if machine.running and not _started_since(machine, delivered_at):
+        if left_alone_reason(machine):
+            if machine.running and not _booted_since(machine, delivered_at):
                 finishing.append(machine.id)
-        elif machine.marked_secrets_version >= floor or _started_since(machine, delivered_at):
+        elif machine.holds(floor=floor, delivered_at=delivered_at):
             proven.append(machine.id)
         elif not machine.reachable:
             unreachable.append(machine.id)
+        elif leaves_asleep and machine.state in DOWN_STATES:
+            sleeping.append(machine.id)
         else:
             stale.append(machine.id)
-    return Adoption(tuple(proven), tuple(stale), tuple(unreachable), tuple(finishing))
+    return Adoption(
+        tuple(proven), tuple(stale), tuple(unreachable), tuple(sleeping), tuple(finishing)
+    )
 
 
-def took_up(machine: Machine, *, floor: int, delivered_at: datetime) -> bool:
-    """Whether a machine may hold a value that was delivered then as secrets version `floor`."""
+async def confirm_restored(ctx: StepContext) -> None:
+    """Before the new value is revoked on the way back: no machine may still hold it. `Held` while
+    one does, or may."""
+    waiting: list[str] = []
+    restored = {s.subject: s for s in ctx.steps if s.name is StepName.RESTORE and s.ended}
+    for app in dict.fromkeys(t.app for t in ctx.credential.spec.targets if t.app):
+        targets = [t for t in ctx.credential.spec.targets if t.app == app and t.key in restored]
+        if not targets:
+            continue
+        begun = min(since(_begun(ctx, t.key), ctx.parts.clock.now()) for t in targets)
+        back = [restored[t.key] for t in targets]
+        floor = max(int(step.detail.get(SECRETS_VERSION, "0")) for step in back)
+        at = max(step.outcome_at for step in back if step.outcome_at is not None)
+        first = min(int(_begun(ctx, t.key).detail.get(SECRETS_VERSION, "0")) for t in targets)
+        names = frozenset(
+            n for t in targets if (n := ctx.parts.targets[t.type].secret_name(t.params))
+        )
+        waiting += [
+            f"{app}: {machine.id} may still hold the new value"
+            for machine in await all_machines(ctx.parts.fleet, app)
+            if machine.state not in GONE_STATES
+            and reads_value(machine, names, targets[0].rollout.groups)
+            and not (left_alone_reason(machine) and not machine.running)
+            and may_hold(machine, floor=first, delivered_at=begun)
+            and not machine.holds(floor=floor, delivered_at=at)
+        ]
+    if waiting:
+        raise Held("; ".join(waiting), after_seconds=_pause(ctx).total_seconds())
+
+
+def _begun(ctx: StepContext, key: str) -> Step:
+    return next(s for s in ctx.steps if s.name is StepName.DELIVER and s.subject == key)
+
+
+def may_hold(machine: Machine, *, floor: int, delivered_at: datetime) -> bool:
+    """Whether a machine may hold a value that was delivered then as secrets version `floor`: also
+    one that merely started since, or that can't be looked at."""
     marked = bool(floor) and machine.marked_secrets_version >= floor
-    return marked or not machine.reachable or _started_since(machine, delivered_at)
+    return marked or not machine.reachable or _booted_since(machine, delivered_at - CLOCK_SKEW)
 
 
-def _started_since(machine: Machine, at: datetime) -> bool:
-    """Whether the newest boot is after `at`. A resume from suspension is no boot: the old memory
-    comes back. A machine that is down has yet to start, and will start with the new value, unless
-    it is suspended."""
-    if machine.state in DOWN_STATES:
-        return False
-    boots = [e.at for e in machine.events if e.type in ("launch", "start", "restart")]
-    resumed = any(e.type == "suspend" for e in machine.events)
-    return bool(boots) and max(boots) > at and not resumed
+def _booted_since(machine: Machine, at: datetime) -> bool:
+    """Whether any boot that its history shows was after `at`. A resume is no boot: the old memory
+    comes back."""
+    starts = [e.at for e in machine.events if e.type in ("launch", "start", "restart", "update")]
+    return max([*starts, machine.created_at]) > at

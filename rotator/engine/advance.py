@@ -6,21 +6,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rotator.domain.errors import ClaimLost, InputError, NeedsHuman, NotYet, RetryLater
-from rotator.domain.events import Action, Outcome
-from rotator.domain.ports import Unit
-from rotator.domain.protocol import (
-    Finish,
-    RunStep,
-    WaitUntil,
-    backoff,
-    exhausted,
-    latest_pass,
-    next_move,
-)
+from rotator.domain.protocol import Finish, RunStep, WaitUntil, latest_pass, next_move
 from rotator.domain.rotation import (
     ACTIVE,
     ENDED,
@@ -28,16 +17,15 @@ from rotator.domain.rotation import (
     Rotation,
     RotationState,
     StepName,
-    StepState,
 )
 from rotator.engine import deliver, issue, retire
 from rotator.engine.adoption import confirm
 from rotator.engine.begin import begin
-from rotator.engine.journal import intended, planned_again, since
 from rotator.engine.keepalive import kept
+from rotator.engine.outcome import commit_intent, commit_outcome, sleep_until, wait
 from rotator.engine.parts import Parts
-from rotator.engine.rollout import roll_out
-from rotator.engine.step import Result, StepContext, told
+from rotator.engine.side_by_side import ready_beside, side_by_side
+from rotator.engine.step import Result, StepContext
 from rotator.engine.turn import finish, turn, turn_back_on_request
 
 _log = logging.getLogger(__name__)
@@ -46,22 +34,18 @@ EFFECTS: Mapping[StepName, Callable[[StepContext], Awaitable[Result]]] = {
     StepName.MINT: issue.mint,
     StepName.PROVE: issue.prove,
     StepName.DELIVER: deliver.deliver,
-    StepName.ROLL_OUT: roll_out,
     StepName.CONFIRM: confirm,
     StepName.PROMOTE: retire.promote,
     StepName.RETIRE: retire.retire,
     StepName.RESTORE: deliver.restore,
-    StepName.ROLL_BACK: roll_out,
     StepName.DISCARD: issue.discard,
 }
 LOOKS: Mapping[StepName, Callable[[StepContext], Awaitable[None]]] = {
     StepName.DELIVER: deliver.look_before_delivery,
 }
-INTENTS: Mapping[StepName, Callable[[StepContext, Unit], Awaitable[None]]] = {
-    StepName.MINT: issue.intend_mint,
-}
-_QUEUED_PAUSE = 30.0
-_ROLLOUTS = (StepName.ROLL_OUT, StepName.ROLL_BACK)
+_ROLLOUTS = frozenset({StepName.ROLL_OUT, StepName.ROLL_BACK})
+_TURNABLE = ACTIVE | {RotationState.RETIRING}
+"""States in which a person may still turn a rotation back."""
 
 
 async def advance(parts: Parts, rotation_id: str) -> bool:
@@ -118,9 +102,9 @@ async def _one_move(parts: Parts, claim: Claim) -> bool:
     if ctx.rotation.state in ENDED:
         return False
     if parts.stopping.is_set():
-        await _sleep_until(ctx, parts.clock.now())
+        await sleep_until(ctx, parts.clock.now())
         return False
-    if ctx.rotation.abort_requested_at is not None and ctx.rotation.state in ACTIVE:
+    if ctx.rotation.abort_requested_at is not None and ctx.rotation.state in _TURNABLE:
         if await turn_back_on_request(ctx):
             return True
         ctx = await load(parts, claim)
@@ -129,11 +113,13 @@ async def _one_move(parts: Parts, claim: Claim) -> bool:
     move = next_move(ctx.rotation, ctx.steps, parts.clock.now())
     match move:
         case WaitUntil(at):
-            await _sleep_until(ctx, at)
+            await sleep_until(ctx, at)
             return False
         case Finish(state):
             await finish(ctx, state)
             return False
+        case RunStep(step) if step.name in _ROLLOUTS:
+            return await side_by_side(ctx, ready_beside(ctx.steps, step, parts.clock.now()))
         case RunStep(step):
             ctx.step = step
             return await _guarded(ctx, run_step)
@@ -141,19 +127,18 @@ async def _one_move(parts: Parts, claim: Claim) -> bool:
 
 async def _guarded(ctx: StepContext, work: Callable[[StepContext], Awaitable[None]]) -> bool:
     """Do the work and turn whatever goes wrong into the rotation's next state."""
-    limits = ctx.parts.limits
-    bound = limits.rollout_timeout if ctx.step.name in _ROLLOUTS else limits.step_timeout
+    bound = ctx.parts.limits.step_timeout
     try:
         with ctx.parts.calls.counting() as ctx.counted:
             async with asyncio.timeout(bound.total_seconds()):
                 await work(ctx)
         return True
     except TimeoutError:
-        return await _wait(ctx, NotYet(f"{ctx.step.name} did not end within {bound}"))
+        return await wait(ctx, NotYet(f"{ctx.step.name} did not end within {bound}"))
     except ClaimLost:
         raise
     except RetryLater as error:
-        return await _wait(ctx, error)
+        return await wait(ctx, error)
     except (NeedsHuman, InputError) as error:
         await turn(ctx, error)
     except Exception as error:
@@ -167,79 +152,9 @@ async def run_step(ctx: StepContext) -> None:
     look = LOOKS.get(ctx.step.name)
     if look is not None:
         await look(ctx)
-    await _commit_intent(ctx)
+    await commit_intent(ctx)
     result = await EFFECTS[ctx.step.name](ctx)
-    await _commit_outcome(ctx, result)
-
-
-async def _commit_intent(ctx: StepContext) -> None:
-    now = ctx.parts.clock.now()
-    step = replace(ctx.step, detail={**ctx.step.detail, **ctx.notes})
-    step = intended(step, now)
-    ctx.step = step
-    ctx.steps = [step if s.id == step.id else s for s in ctx.steps]
-    async with ctx.parts.store.unit() as unit:
-        intent = INTENTS.get(step.name)
-        if intent is not None:
-            await intent(ctx, unit)
-        await unit.save_step(step, ctx.claim)
-        await unit.append(told(ctx, Action.STEP_INTENDED, Outcome.INTENT, now))
-
-
-async def _commit_outcome(ctx: StepContext, result: Result) -> None:
-    now = ctx.parts.clock.now()
-    again = bool(result.reopen)
-    ctx.step = replace(
-        ctx.step,
-        state=StepState.PLANNED if again else StepState.DONE,
-        outcome_at=now,
-        detail={**ctx.step.detail, **ctx.notes},
-        request_id=result.request_id,
-    )
-    ctx.rotation = replace(ctx.charged(), state=result.state or ctx.rotation.state)
-    action = Action.STEP_WAITING if again else Action.STEP_DONE
-    outcome = Outcome.WAITING if again else Outcome.OK
-    async with ctx.parts.store.unit() as unit:
-        if result.commit is not None:
-            await result.commit(unit)
-        await unit.save_step(ctx.step, ctx.claim)
-        for step in result.reopen:
-            await unit.save_step(planned_again(step), ctx.claim)
-        await unit.save_rotation(ctx.rotation, ctx.claim)
-        await unit.append(told(ctx, action, outcome, now), *result.events)
-
-
-async def _wait(ctx: StepContext, error: RetryLater) -> bool:
-    """Come back later, unless the step has used up its tries or its patience."""
-    now = ctx.parts.clock.now()
-    if ctx.rotation.state is RotationState.QUEUED:
-        await _sleep_until(ctx, now + timedelta(seconds=error.after_seconds or _QUEUED_PAUSE))
-        return False
-    step = ctx.step if ctx.step.attempt else intended(ctx.step, now)
-    if exhausted(step, since(step, now), now):
-        ctx.step = step
-        await turn(ctx, NeedsHuman(f"gave up after {step.attempt} tries: {error.message}"))
-        return True
-    pause = backoff(step.attempt, error.after_seconds, spread=ctx.parts.entropy.below(1000) / 1000)
-    ctx.step = replace(
-        step,
-        state=StepState.WAITING,
-        outcome_at=now,
-        not_before=now + pause,
-        detail={**step.detail, **ctx.notes},
-        error=error.message,
-        request_id=error.request_id,
-    )
-    async with ctx.parts.store.unit() as unit:
-        await unit.save_step(ctx.step, ctx.claim)
-        await unit.save_rotation(replace(ctx.charged(), resume_at=now + pause), ctx.claim)
-        await unit.append(told(ctx, Action.STEP_WAITING, Outcome.WAITING, now, error=error))
-    return False
-
-
-async def _sleep_until(ctx: StepContext, at: datetime) -> None:
-    async with ctx.parts.store.unit() as unit:
-        await unit.save_rotation(replace(ctx.charged(), resume_at=at), ctx.claim)
+    await commit_outcome(ctx, result)
 
 
 def still_to_wait(rotation: Rotation, now: datetime) -> timedelta:

@@ -6,17 +6,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rotator.domain.credential import Credential, Issued, Version, VersionState
-from rotator.domain.errors import NeedsHuman, NotAllowed, NotFound
+from rotator.domain.errors import InputError, NeedsHuman, NotAllowed, NotFound
 from rotator.domain.events import Action, Event, Outcome
-from rotator.domain.rotation import RotationState
+from rotator.domain.policy import WAITING_STRATEGIES, Strategy
+from rotator.domain.protocol import rolled_apps
+from rotator.domain.rollout import plan_rollout
+from rotator.domain.rotation import Mode, RotationState
+from rotator.domain.sorting import Aim
+from rotator.engine.adoption import all_machines
 from rotator.engine.journal import main_app, rotation_event
 from rotator.engine.parts import Parts
 from rotator.engine.step import StepContext
+
+_NEVER_ALONE = WAITING_STRATEGIES | {Strategy.IMMEDIATE}
+_NOBODY_HOLDS = 2**62
 
 
 async def begin(ctx: StepContext) -> None:
     """QUEUED becomes RUNNING once the world has been looked at; nothing outside changes here."""
     await preflight(ctx.parts, ctx.credential)
+    if ctx.rotation.mode is Mode.NORMAL:
+        await refuse_blocked_rollouts(ctx.parts, ctx.credential)
     adopted = await find_adoptable(ctx.parts, ctx.credential)
     now = ctx.parts.clock.now()
     async with ctx.parts.store.unit() as unit:
@@ -69,6 +79,24 @@ async def preflight(parts: Parts, credential: Credential) -> None:
                 f"{credential.spec.organization!r}",
                 next_step="mend `app` or `organization` in the manifest",
             )
+
+
+async def refuse_blocked_rollouts(parts: Parts, credential: Credential) -> None:
+    """Refuse before anything is touched what the rollout's policy forbids: a group of one machine
+    that would be left with none."""
+    for app in rolled_apps(credential.spec):
+        policy = next(t.rollout for t in credential.spec.targets if t.app == app)
+        if policy.allow_single or policy.strategy in _NEVER_ALONE:
+            continue
+        names = {
+            parts.targets[t.type].secret_name(t.params)
+            for t in credential.spec.targets
+            if t.app == app
+        }
+        aim = Aim(names=frozenset(n for n in names if n is not None), floor=_NOBODY_HOLDS)
+        plan = plan_rollout(await all_machines(parts.fleet, app), policy, aim)
+        if plan.blockers:
+            raise InputError(f"{app}: {'; '.join(plan.blockers)}")
 
 
 async def find_adoptable(parts: Parts, credential: Credential) -> Version | None:

@@ -11,6 +11,7 @@ from rotator.domain.errors import NeedsHuman, NotYet, Refused
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Unit
 from rotator.domain.rotation import StepName
+from rotator.engine.adoption import confirm_restored
 from rotator.engine.journal import rotation_event
 from rotator.engine.step import Result, StepContext, version_of
 
@@ -88,6 +89,7 @@ async def discard(ctx: StepContext) -> Result:
     if version is None:
         ctx.notes["evidence"] = "nothing had been issued"
         return Result()
+    await confirm_restored(ctx)
     if version.issued is not None:
         evidence = await ctx.kind.revoke(ctx.credential.spec, version.issued)
         ctx.notes["evidence"] = evidence.statement
@@ -97,8 +99,10 @@ async def discard(ctx: StepContext) -> Result:
     now = ctx.parts.clock.now()
 
     async def commit(unit: Unit) -> None:
-        if version.state is VersionState.PENDING:
+        if version.state in (VersionState.PENDING, VersionState.CURRENT):
             await unit.save_version(replace(version, state=VersionState.DISCARDED, ended_at=now))
+        if version.state is VersionState.CURRENT:
+            await _reinstate(ctx, unit)
         await unit.erase(version.id)
 
     event = rotation_event(
@@ -111,6 +115,13 @@ async def discard(ctx: StepContext) -> Result:
         detail={"version": version.id},
     )
     return Result(commit, events=(event,))
+
+
+async def _reinstate(ctx: StepContext, unit: Unit) -> None:
+    """The old version is in use again: a rotation was undone within its overlap."""
+    old = await version_of(unit, ctx.rotation.old_version_id)
+    if old is not None and old.state is VersionState.RETIRING:
+        await unit.save_version(replace(old, state=VersionState.CURRENT, revoke_at=None))
 
 
 async def settle_mint(ctx: StepContext, keep: Issued) -> None:

@@ -12,7 +12,8 @@ from rotator.domain.credential import Credential, CredentialStatus
 from rotator.domain.due import decide
 from rotator.domain.errors import Busy, InputError, NeedsHuman, RetryLater, RotatorError
 from rotator.domain.events import Action, Outcome
-from rotator.domain.ports import Signer, WorkerRecord
+from rotator.domain.ports import Signer, Unit, WorkerRecord
+from rotator.domain.protocol import rolled_apps
 from rotator.domain.rotation import Actor, Mode, Rotation, StepState
 from rotator.engine.advance import advance
 from rotator.engine.checkpoint import sign_checkpoint
@@ -40,7 +41,8 @@ async def find_due(parts: Parts) -> Sequence[Rotation]:
     queued: list[Rotation] = []
     now = parts.clock.now()
     async with parts.store.view() as unit:
-        due = await unit.due(now, _PAGE)
+        due = list(await unit.due(now, _PAGE))
+        due += await _due_soon_beside(unit, due, now)
     for found in due:
         credential = await _adopted_first(parts, found, now)
         if credential is None:
@@ -49,6 +51,33 @@ async def find_due(parts: Parts) -> Sequence[Rotation]:
         if rotation is not None:
             queued.append(rotation)
     return queued
+
+
+async def _due_soon_beside(
+    unit: Unit, due: Sequence[Credential], now: datetime
+) -> Sequence[Credential]:
+    """Credentials that are due within `coalesce` for an app that is rolled out now anyway: pulled
+    forward, so that one restart serves them all."""
+    spans = {
+        target.app: target.rollout.coalesce
+        for credential in due
+        for target in credential.spec.targets
+        if target.app in rolled_apps(credential.spec)
+    }
+    longest = max(spans.values(), default=timedelta(0))
+    if not longest:
+        return ()
+    known = {credential.id for credential in due}
+    return [
+        replace(credential, due_at=now)
+        for credential in await unit.due(now + longest, _PAGE)
+        if credential.id not in known
+        and credential.due_at is not None
+        and any(
+            credential.due_at - now <= spans.get(app, timedelta(0))
+            for app in rolled_apps(credential.spec)
+        )
+    ]
 
 
 async def _adopted_first(parts: Parts, credential: Credential, now: datetime) -> Credential | None:

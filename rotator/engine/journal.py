@@ -12,6 +12,8 @@ from rotator.domain.rotation import Actor, Rotation, Step, StepName, StepState
 
 SINCE = "since"
 """Key in a step's detail: when it was first intended, for its patience."""
+HELD = "held"
+"""Key in a step's detail: when it was first held back on purpose."""
 
 
 def step_event(
@@ -27,7 +29,8 @@ def step_event(
 ) -> Event:
     """The event that tells of one step."""
     detail = {"step": step.name.value, "attempt": str(step.attempt), **step.detail}
-    detail.pop(SINCE, None)
+    for private in (SINCE, HELD):
+        detail.pop(private, None)
     if error is not None:
         detail["error"] = error
     return Event(
@@ -112,12 +115,25 @@ def since(step: Step, now: datetime) -> datetime:
     return datetime.fromisoformat(text) if text else now
 
 
+def held(step: Step, at: datetime) -> Step:
+    """The step as rotator itself holds it back: its tries and its patience are not used up."""
+    detail = {HELD: at.isoformat(), **step.detail}
+    detail.pop(SINCE, None)
+    return replace(step, attempt=min(step.attempt, 1), detail=detail)
+
+
+def held_since(step: Step, now: datetime) -> datetime:
+    """When the step was first held back."""
+    text = step.detail.get(HELD)
+    return datetime.fromisoformat(text) if text else now
+
+
 def planned_again(step: Step) -> Step:
     """The step as it was before its last tries, with a fresh patience.
 
     One attempt stays on record, so that a mint still looks for what an earlier try left behind.
     """
-    detail = {key: value for key, value in step.detail.items() if key != SINCE}
+    detail = {key: value for key, value in step.detail.items() if key not in (SINCE, HELD)}
     return replace(
         step,
         state=StepState.PLANNED,

@@ -14,6 +14,8 @@ from rotator.domain.ports import (
     Entropy,
     Fleet,
     Kind,
+    Prober,
+    Releases,
     Store,
     Target,
 )
@@ -24,19 +26,23 @@ from rotator.domain.rotation import Actor
 class Limits:
     """Bounds of the engine, all of them named.
 
-    `concurrency` counts rotations at once and machines of a wave at once; `list_lag` is how long
-    a list of Fly's may hide what exists.
+    `concurrency` counts rotations at once, `machines_at_once` machines that are worked on at once;
+    `list_lag` is how long a list of Fly's may hide what exists.
     """
 
     claim_ttl: timedelta = timedelta(seconds=60)
     lock_ttl: timedelta = timedelta(seconds=60)
     lease_ttl_seconds: int = 30
     wait_slice_seconds: int = 60
-    health_poll: timedelta = timedelta(seconds=1)
+    shortest_poll: timedelta = timedelta(milliseconds=250)
+    longest_poll: timedelta = timedelta(seconds=5)
     list_lag: timedelta = timedelta(seconds=60)
     concurrency: int = 8
+    machines_at_once: int = 64
     step_timeout: timedelta = timedelta(minutes=10)
     rollout_timeout: timedelta = timedelta(hours=4)
+    rollout_passes: int = 10
+    companions_wait: timedelta = timedelta(seconds=60)
     reread_attempts: int = 4
     rollbacks_in_a_row: int = 3
     retry_after_rollback: timedelta = timedelta(hours=6)
@@ -50,6 +56,8 @@ class Parts:
     kinds: Mapping[str, Kind]
     targets: Mapping[str, Target]
     fleet: Fleet
+    releases: Releases
+    prober: Prober
     authority: Authority
     calls: CallMeter
     clock: Clock

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.domain.credential import Credential, Version, VersionState
 from rotator.domain.errors import RotatorError
 from rotator.domain.machines import Machine
-from rotator.domain.policy import RolloutMode
+from rotator.domain.policy import WAITING_STRATEGIES, RolloutPolicy, Strategy
 from rotator.domain.ports import TargetState
 from rotator.domain.protocol import RULES, SEQUENCES, rolled_apps, subjects
 from rotator.domain.rollout import RolloutPlan, plan_rollout
 from rotator.domain.rotation import Mode, StepName
+from rotator.domain.sorting import Aim
 from rotator.engine.adoption import all_machines
 from rotator.engine.begin import find_adoptable, preflight
 from rotator.engine.parts import Parts
@@ -63,6 +64,30 @@ class CredentialPlan:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Shared:
+    """An app whose one rollout serves several credentials, and how many restarts that saves."""
+
+    app: str
+    credentials: tuple[str, ...]
+    saved: int
+
+
+def shared_rollouts(plans: Sequence[CredentialPlan]) -> tuple[Shared, ...]:
+    """What rotating these credentials together saves, app by app. Pure."""
+    by_app: dict[str, list[tuple[str, RolloutPlan]]] = {}
+    for plan in plans:
+        for rollout in plan.rollouts:
+            by_app.setdefault(rollout.app, []).append((plan.credential.name, rollout.plan))
+    found = []
+    for app, served in by_app.items():
+        machines = {m.id for _, p in served for c in p.chains for wave in c.waves for m in wave}
+        saved = sum(p.restarts for _, p in served) - len(machines)
+        if saved:
+            found.append(Shared(app, tuple(name for name, _ in served), saved))
+    return tuple(found)
+
+
 async def plan_rotation(
     parts: Parts,
     credential: Credential,
@@ -80,11 +105,13 @@ async def plan_rotation(
             targets[spec.key] = await parts.targets[spec.type].inspect(spec)
         for app in rolled_apps(credential.spec):
             machines[app] = await all_machines(parts.fleet, app)
-            rollouts.append(_app_rollout(parts, credential, app, machines[app]))
+            rollouts.append(_app_rollout(parts, credential, app, machines[app], mode))
         if not versions:
             current = await find_adoptable(parts, credential)
     overlap = credential.spec.policy.overlap if mode is Mode.NORMAL else timedelta(0)
-    minutes = round(sum(r.minutes for r in rollouts) + 0.1, 1)
+    blockers += [f"{r.app}: {why}" for r in rollouts for why in r.plan.blockers]
+    # Apps roll side by side.
+    minutes = round(max((r.minutes for r in rollouts), default=0.0) + 0.1, 1)
     return CredentialPlan(
         credential=credential,
         mode=mode,
@@ -108,21 +135,29 @@ async def _blockers(parts: Parts, credential: Credential) -> list[str]:
 
 
 def _app_rollout(
-    parts: Parts, credential: Credential, app: str, machines: Sequence[Machine]
+    parts: Parts, credential: Credential, app: str, machines: Sequence[Machine], mode: Mode
 ) -> AppRollout:
     targets = [t for t in credential.spec.targets if t.app == app]
     names = [parts.targets[t.type].secret_name(t.params) for t in targets]
     policy = targets[0].rollout
     newest = max((m.marked_secrets_version for m in machines), default=0)
-    plan = plan_rollout(
-        machines,
-        policy,
-        secrets_version=newest + 1,
-        names=frozenset(n for n in names if n is not None),
-    )
-    pauses = policy.stagger * max(len(plan.waves) - 1, 0) + policy.soak * plan.canary_waves
-    seconds = (BOOT_ESTIMATE * len(plan.waves) + pauses).total_seconds()
-    return AppRollout(app, plan, round(seconds / 60, 1))
+    if mode is not Mode.NORMAL and policy.strategy in WAITING_STRATEGIES:
+        policy = replace(policy, strategy=Strategy.ROLLING)
+    aim = Aim(names=frozenset(n for n in names if n is not None), floor=newest + 1)
+    plan = plan_rollout(machines, policy, aim, forced=mode is not Mode.NORMAL)
+    return AppRollout(app, plan, round(_estimate(plan, policy).total_seconds() / 60, 1))
+
+
+def _estimate(plan: RolloutPlan, policy: RolloutPolicy) -> timedelta:
+    """How long the longest chain takes: boots, soaks and pauses."""
+    longest = timedelta(0)
+    for each in plan.chains:
+        waves, canaries = len(each.waves), each.canary_waves
+        pauses = policy.stagger * max(waves - 1, 0)
+        soaks = policy.canary_soak * canaries + policy.soak * (waves - canaries)
+        longest = max(longest, (BOOT_ESTIMATE + policy.drain) * waves + pauses + soaks)
+    rehearsal = BOOT_ESTIMATE if policy.rehearsal and plan.chains else timedelta(0)
+    return longest + rehearsal
 
 
 def _steps(
@@ -168,7 +203,7 @@ def rollout_calls(rollout: AppRollout) -> tuple[str, ...]:
     base = f"/v1/apps/{rollout.app}/machines"
     touched = rollout.plan.restarts + len(rollout.plan.asleep)
     return (
-        f"GET {base} (once, and before each of {len(rollout.plan.waves)} waves)",
+        f"GET {base} (once, and before each of {rollout.plan.waves} waves)",
         (
             f"{touched} times: POST {base}/ID/lease, GET {base}/ID, POST {base}/ID, "
             f"GET {base}/ID/wait, GET {base}/ID until healthy, DELETE {base}/ID/lease"
@@ -199,10 +234,10 @@ def _warnings(
                 "a failure parks the rotation with both values working"
             )
     for target in credential.spec.targets:
-        if target.app and target.rollout.mode is RolloutMode.NONE:
+        if target.app and target.rollout.strategy is Strategy.NONE:
             found.append(
                 f'{target.key} has rollout = "none": nothing is restarted, and the old value '
-                "stays valid until every machine has started since"
+                "stays valid until every machine has been renewed"
             )
     for rollout in rollouts:
         found += rollout.plan.notes

@@ -194,6 +194,45 @@ async def abort(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Ro
         return await known_rotation(unit, rotation_id)
 
 
+async def undo(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rotation:
+    """Within the overlap: put the consumers back on the old value, which is still valid."""
+    now = parts.clock.now()
+    async with parts.store.unit() as unit:
+        rotation = await known_rotation(unit, rotation_id)
+        credential = await unit.credential_by_id(rotation.credential_id)
+        steps = latest_pass(await unit.steps(rotation.id))
+        old = await version_of(unit, rotation.old_version_id)
+        newest = await unit.rotations(credential_id=credential.id, limit=1)
+        _refuse_undo(rotation, steps, old, newest[0].id)
+        await unit.request_abort(rotation.id, now)
+        await unit.append(
+            _asked(credential, rotation, Action.ROTATION_UNDO_REQUESTED, actor, now, reason=reason)
+        )
+        return await known_rotation(unit, rotation_id)
+
+
+def _refuse_undo(
+    rotation: Rotation, steps: Sequence[Step], old: Version | None, newest_id: str
+) -> None:
+    if rotation.state in (RotationState.QUEUED, RotationState.RUNNING, RotationState.PARKED):
+        raise InputError(
+            f"the new value of rotation {rotation.id} is not in use yet ({rotation.state})",
+            next_step=f"`rotator rotate abort {rotation.id}` takes it back",
+        )
+    if rotation.state is not RotationState.RETIRING:
+        raise InputError(
+            f"rotation {rotation.id} can't be undone any more: {rotation.state}",
+            next_step=f"`rotator rotate now {rotation.credential_name}` replaces its value",
+        )
+    if old is None:
+        raise InputError(f"rotation {rotation.id} replaced no older value")
+    if newest_id != rotation.id:
+        raise InputError(f"rotation {rotation.id} can't be undone: {newest_id} came after it")
+    obstacle = undo_obstacle(steps, old)
+    if obstacle is not None:
+        raise InputError(f"rotation {rotation.id} can't be undone: {obstacle}")
+
+
 def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
     if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
         raise InputError(f"rotation {rotation.id} has ended: {rotation.state}")
@@ -202,7 +241,7 @@ def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None
     if any(s.name is StepName.PROMOTE and s.ended for s in steps):
         raise InputError(
             f"rotation {rotation.id} can't be undone: the new value is promoted",
-            next_step=f"`rotator rotate now {rotation.credential_name}` replaces it with a newer",
+            next_step=f"`rotator rotate undo {rotation.id}` goes back while the old one is valid",
         )
     obstacle = undo_obstacle(steps, old)
     if obstacle is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +21,8 @@ Commit = Callable[[Unit], Awaitable[None]]
 
 @dataclass
 class StepContext:
-    """One try of one step. `notes` is public and kept with the step whatever the outcome."""
+    """One try of one step. `notes` is public and kept with the step whatever the outcome; `halted`
+    is set when a step that runs beside this one has failed for good."""
 
     parts: Parts
     claim: Claim
@@ -30,6 +32,7 @@ class StepContext:
     step: Step
     notes: dict[str, str] = field(default_factory=dict)
     counted: CallCount | None = None
+    halted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def charged(self) -> Rotation:
         """The rotation with the outside calls of this try added."""

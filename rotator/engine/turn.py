@@ -8,7 +8,6 @@ from datetime import datetime
 from rotator.domain.credential import Credential, VersionState
 from rotator.domain.errors import NotAllowed, RotatorError
 from rotator.domain.events import Action, Event, Outcome
-from rotator.domain.policy import OnFailure
 from rotator.domain.ports import Unit
 from rotator.domain.protocol import RULES, OnStepFailure, undo_obstacle, undo_steps
 from rotator.domain.rotation import (
@@ -58,18 +57,9 @@ async def _course(ctx: StepContext, error: RotatorError) -> OnStepFailure:
         if ctx.rotation.remints < REMINTS_ALLOWED:
             return OnStepFailure.REMINT
         wanted = OnStepFailure.UNDO
-    if ctx.step.name is StepName.ROLL_OUT and _rollout_course(ctx) is not OnFailure.UNDO:
-        asked_back = ctx.rotation.abort_requested_at is not None
-        wanted = OnStepFailure.UNDO if asked_back else OnStepFailure.PARK
     if wanted is OnStepFailure.UNDO and await _obstacle(ctx) is not None:
         return OnStepFailure.PARK
     return wanted
-
-
-def _rollout_course(ctx: StepContext) -> OnFailure:
-    return next(
-        t.rollout.on_failure for t in ctx.credential.spec.targets if t.app == ctx.step.subject
-    )
 
 
 async def _obstacle(ctx: StepContext) -> str | None:
@@ -166,8 +156,8 @@ async def turn_back_on_request(ctx: StepContext) -> bool:
     if ctx.rotation.state is RotationState.QUEUED:
         rotation = replace(rotation, state=RotationState.ROLLED_BACK, ended_at=now, resume_at=None)
         events.append(_about(ctx, rotation, Action.ROTATION_ROLLED_BACK, Outcome.OK, now))
-    elif ctx.rotation.state is RotationState.RUNNING:
-        obstacle = await _obstacle(ctx)
+    elif ctx.rotation.state in (RotationState.RUNNING, RotationState.RETIRING):
+        obstacle = await _obstacle(ctx) or await _overtaken(ctx)
         if obstacle is None:
             rotation = replace(rotation, state=RotationState.UNDOING)
             steps = undo_steps(ctx.steps, ctx.credential.spec, rotation.id, ctx.parts.new_id)
@@ -183,6 +173,15 @@ async def turn_back_on_request(ctx: StepContext) -> bool:
         await unit.save_rotation(rotation, ctx.claim)
         await unit.append(*events)
     return obstacle is None
+
+
+async def _overtaken(ctx: StepContext) -> str | None:
+    """Whether a newer rotation stands on this one's value."""
+    async with ctx.parts.store.view() as unit:
+        newest = await unit.rotations(credential_id=ctx.credential.id, limit=1)
+    if newest and newest[0].id != ctx.rotation.id:
+        return f"rotation {newest[0].id} came after it"
+    return None
 
 
 async def finish(ctx: StepContext, state: RotationState) -> None:
@@ -211,6 +210,9 @@ async def _due_after_rollback(ctx: StepContext, unit: Unit, now: datetime) -> Cr
         r.state is RotationState.ROLLED_BACK or r.id == ctx.rotation.id for r in recent
     )
     scheduled = next_due(ctx.credential.spec.policy, anchor=now, seed=ctx.credential.id)
+    if any(s.name is StepName.PROMOTE and s.ended for s in ctx.steps):
+        # A person put the old value back on purpose: it serves a whole period more.
+        return replace(ctx.credential, due_at=scheduled, updated_at=now)
     due_at = None
     if not in_a_row and scheduled is not None:
         due_at = now + limits.retry_after_rollback

@@ -22,6 +22,12 @@ def graphql_authorization(token: Secret) -> Secret:
     return _header([*macaroons, *others], flyv1=bool(macaroons))
 
 
+def releases_authorization(token: Secret) -> Secret:
+    """For the REST API of releases: always `Bearer`, whatever the members are (flyctl does so)."""
+    macaroons, others = _members(token)
+    return _header([*macaroons, *others], flyv1=False)
+
+
 def check_token(token: Secret) -> None:
     """See that the text is a token at all.
 

@@ -8,13 +8,19 @@ import httpx
 
 from rotator.domain.ports import Clock, Entropy
 from rotator.domain.secret import Secret
-from rotator.fly.auth import graphql_authorization, machines_authorization
+from rotator.fly.auth import (
+    graphql_authorization,
+    machines_authorization,
+    releases_authorization,
+)
 from rotator.fly.authority import TokenAuthority
 from rotator.fly.certificates import CertificatesApi
 from rotator.fly.counting import CallCounter
 from rotator.fly.fleet import FlyFleet
 from rotator.fly.graphql import Graphql
 from rotator.fly.organizations import OrganizationsApi
+from rotator.fly.probing import HttpProber
+from rotator.fly.releases import ReleasesApi
 from rotator.fly.secrets import SecretsApi
 from rotator.fly.tokens import TokensApi
 from rotator.fly.transport import Transport
@@ -47,6 +53,9 @@ class FlyClient:
             graphql_transport := Transport(
                 graphql_url, graphql_authorization(token), clock, entropy, self.calls, http=http
             ),
+            releases := Transport(
+                graphql_url, releases_authorization(token), clock, entropy, self.calls, http=http
+            ),
         )
         graphql = Graphql(graphql_transport)
         self.fleet = FlyFleet(machines)
@@ -55,6 +64,8 @@ class FlyClient:
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
         self.wireguard = WireguardApi(graphql, self.organizations)
+        self.releases = ReleasesApi(releases, graphql)
+        self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(token, clock)
 
     async def aclose(self) -> None:
@@ -62,3 +73,4 @@ class FlyClient:
         for transport in self._transports:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await transport.aclose()
+        await self.prober.aclose()

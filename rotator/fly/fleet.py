@@ -45,6 +45,10 @@ class _Settled(FlyModel):
     state: str = "settled"
 
 
+class _ExecModel(FlyModel):
+    exit_code: int
+
+
 class FlyFleet:
     """The engine's `Fleet`, and the calls that later strategies need."""
 
@@ -156,11 +160,8 @@ class FlyFleet:
         """
         if machine.config is None:
             raise Drift(f"the config of machine {machine.id} can't be read now")
-        config = machine.config.json
-        standing = config.get("metadata")
-        metadata = {**(standing if isinstance(standing, dict) else {}), **marks}
         body: dict[str, object] = {
-            "config": {**config, "metadata": metadata},
+            "config": _marked(machine.config.json, marks),
             "region": machine.region,
             "current_version": machine.instance_id,
             "min_secrets_version": min_secrets_version,
@@ -214,11 +215,72 @@ class FlyFleet:
         """Restart in place. Fly: this does not take up new secrets; `update` does."""
         await self._command(app, machine_id, "restart", lease, effect=Effect.CHANGE)
 
+    async def create(
+        self, like: Machine, *, marks: Mapping[str, str], min_secrets_version: int
+    ) -> Machine:
+        """Create a machine with the config of another one, out of the proxy.
+
+        Fly has no idempotency key for machines: a repeat makes a second one.
+        """
+        if like.config is None:
+            raise Drift(f"the config of machine {like.id} can't be read now")
+        call = Call(
+            f"create a machine of {like.app} like {like.id}",
+            "POST",
+            f"/v1/apps/{like.app}/machines",
+            APP_ACTIONS,
+            like.app,
+            effect=Effect.CHANGE,
+            body={
+                "config": _marked(like.config.json, marks),
+                "region": like.region,
+                "skip_service_registration": True,
+                "min_secrets_version": min_secrets_version,
+            },
+            timeout_seconds=CHANGE_SECONDS,
+        )
+        answer = await self._machines.send(call)
+        return parse(MachineModel, call, answer).plain(like.app)
+
+    async def destroy(self, app: str, machine_id: str, lease: Lease | None) -> None:
+        """Destroy it, running or not. One that is gone is success."""
+        call = Call(
+            f"destroy the machine {machine_id} of {app}",
+            "DELETE",
+            _path(app, machine_id),
+            "destroy",
+            machine_id,
+            effect=Effect.IDEMPOTENT,
+            query={"force": "true"},
+            headers=_nonce(lease),
+            timeout_seconds=CHANGE_SECONDS,
+        )
+        try:
+            await self._machines.send(call)
+        except NotFound:
+            return
+
+    async def run_command(
+        self, app: str, machine_id: str, command: Sequence[str], *, timeout_seconds: int
+    ) -> int:
+        """Run a command in it; its exit code. Its output is dropped, because it may hold values."""
+        call = Call(
+            f"run a command in the machine {machine_id} of {app}",
+            "POST",
+            _path(app, machine_id, "exec"),
+            "exec",
+            machine_id,
+            effect=Effect.CHANGE,
+            body={"command": list(command), "timeout": timeout_seconds},
+            timeout_seconds=timeout_seconds + _WAIT_GRACE_SECONDS,
+        )
+        return parse(_ExecModel, call, await self._machines.send(call)).exit_code
+
     async def cordon(self, app: str, machine_id: str, lease: Lease) -> None:
         """Take it out of the proxy without stopping it."""
         await self._command(app, machine_id, "cordon", lease)
 
-    async def uncordon(self, app: str, machine_id: str, lease: Lease) -> None:
+    async def uncordon(self, app: str, machine_id: str, lease: Lease | None) -> None:
         """Put it back into the proxy."""
         await self._command(app, machine_id, "uncordon", lease)
 
@@ -227,7 +289,7 @@ class FlyFleet:
         app: str,
         machine_id: str,
         command: str,
-        lease: Lease,
+        lease: Lease | None,
         *,
         effect: Effect = Effect.IDEMPOTENT,
     ) -> None:
@@ -242,6 +304,11 @@ class FlyFleet:
             timeout_seconds=CHANGE_SECONDS,
         )
         await self._machines.send(call)
+
+
+def _marked(config: Mapping[str, object], marks: Mapping[str, str]) -> dict[str, object]:
+    standing = config.get("metadata")
+    return {**config, "metadata": {**(standing if isinstance(standing, dict) else {}), **marks}}
 
 
 def _path(app: str, machine_id: str, tail: str = "") -> str:

@@ -72,6 +72,7 @@ class MachineModel(FlyModel):
     incomplete_config: dict[str, object] | None = Field(default=None, repr=False)
     host_status: str = "ok"
     cordoned: bool = False
+    private_ip: str = ""
     checks: tuple[_Check, ...] | None = None
     events: tuple[_Event, ...] | None = None
 
@@ -108,6 +109,10 @@ class MachineModel(FlyModel):
             auto_destroy=known.get("auto_destroy") is True,
             standby_for=tuple(str(each) for each in standbys) if isinstance(standbys, list) else (),
             cordoned=self.cordoned,
+            private_ip=self.private_ip,
+            has_services=bool(known.get("services")),
+            autostarts=_autostarts(known),
+            has_volume=bool(known.get("mounts")),
         )
 
 
@@ -115,6 +120,11 @@ def _expects_checks(config: Mapping[str, object]) -> bool:
     if config.get("checks"):
         return True
     return any(service.get("checks") for service in _objects(config.get("services")))
+
+
+def _autostarts(config: Mapping[str, object]) -> bool:
+    """Whether Fly's proxy starts it when a request comes (Fly: so a stop is no failure)."""
+    return any(service.get("autostart") is True for service in _objects(config.get("services")))
 
 
 def _reads(config: Mapping[str, object]) -> frozenset[str] | None:

@@ -14,11 +14,12 @@ from rotator.domain.credential import CredentialSpec, TargetSpec
 from rotator.domain.errors import InputError
 from rotator.domain.fields import Field, Params, ParamValue
 from rotator.domain.names import wrong_credential, wrong_organization
-from rotator.domain.policy import Policy, RolloutMode, RolloutPolicy
+from rotator.domain.policy import DisruptionBudget, Policy, RolloutPolicy, Strategy
 from rotator.manifest.locate import key_lines
-from rotator.manifest.policies import read_policy, read_rollout
+from rotator.manifest.policies import read_policy
 from rotator.manifest.problems import ManifestError, Problem, Problems
 from rotator.manifest.reader import Table
+from rotator.manifest.rollouts import STRATEGIES, read_disruption, read_rollout
 
 MANIFEST_BYTES: Final = 1024 * 1024
 _TARGETS: Final = 'targets = [ { type = "fly-secret", app = "web", name = "SESSION_KEY" } ]'
@@ -119,7 +120,9 @@ def parse_manifest(
     if organization:
         root.named("organization", organization, wrong_organization)
     reading = _Reading(kinds, targets, folder, now, organization)
-    defaults = _defaults(root.table("defaults"), reading)
+    disruption = root.table("disruption")
+    budget = read_disruption(disruption) if disruption else DisruptionBudget()
+    defaults = _defaults(root.table("defaults"), reading, budget)
     specs = _credentials(root.table("credentials"), defaults, reading)
     root.finish()
     _unique(specs, root)
@@ -135,15 +138,16 @@ def _syntax_line(message: str, text: str) -> int:
     return int(number) if number.isdigit() else max(1, text.count("\n"))
 
 
-def _defaults(table: Table | None, reading: _Reading) -> _Defaults:
+def _defaults(table: Table | None, reading: _Reading, budget: DisruptionBudget) -> _Defaults:
+    base = RolloutPolicy(disruption=budget)
     if table is None:
-        return _Defaults(None, None, Policy(), RolloutPolicy())
+        return _Defaults(None, None, Policy(), base)
     policy, rollout = table.table("policy"), table.table("rollout")
     found = _Defaults(
         owner=table.text("owner", 'owner = "platform@acme.example"'),
         runbook=table.text("runbook", 'runbook = "https://runbooks.acme.example"'),
         policy=read_policy(policy, Policy(), reading.folder, reading.now) if policy else Policy(),
-        rollout=read_rollout(rollout, RolloutPolicy()) if rollout else RolloutPolicy(),
+        rollout=read_rollout(rollout, base) if rollout else base,
     )
     table.finish()
     return found
@@ -251,8 +255,8 @@ def _target_rollout(table: Table, rollout: RolloutPolicy) -> RolloutPolicy:
     if isinstance(table.raw("rollout"), dict):
         inner = table.table("rollout")
         return read_rollout(inner, rollout) if inner else rollout
-    mode = table.choice("rollout", RolloutMode, "rolling, none", 'rollout = "none"')
-    return replace(rollout, mode=mode) if mode else rollout
+    strategy = table.choice("rollout", Strategy, STRATEGIES, 'rollout = "none"')
+    return replace(rollout, strategy=strategy) if strategy else rollout
 
 
 def _unique(specs: Sequence[CredentialSpec], root: Table) -> None:

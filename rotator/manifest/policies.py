@@ -1,4 +1,4 @@
-"""Read `policy` and `rollout` tables into domain policies."""
+"""Read `policy` tables: when a credential is rotated."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from zoneinfo import ZoneInfo
 from rotator.domain.policy import (
     Blackout,
     Missed,
-    OnFailure,
     Policy,
-    RolloutMode,
-    RolloutPolicy,
-    Share,
     Window,
 )
 from rotator.domain.schedule import never_fires, never_opens
@@ -187,50 +183,3 @@ def _check(table: Table, policy: Policy, now: datetime) -> None:
         table.wrong("jitter", "is not shorter than `every`", 'jitter = "2h"')
     if policy.max_age is not None and policy.every is not None and policy.max_age < policy.every:
         table.wrong("max_age", "is shorter than `every`", 'max_age = "90d"')
-
-
-def read_rollout(table: Table, base: RolloutPolicy) -> RolloutPolicy:
-    """A rollout policy: what the table says over what `base` says."""
-    spans = {
-        name: table.span(name, f'{name} = "{example}"')
-        for name, example in (
-            ("stagger", "10s"),
-            ("soak", "30s"),
-            ("start_timeout", "5m"),
-            ("health_timeout", "5m"),
-        )
-    }
-    canary = table.integer("canary", "canary = 1", low=0, high=1000)
-    policy = RolloutPolicy(
-        mode=table.choice("mode", RolloutMode, "rolling, none", 'mode = "rolling"') or base.mode,
-        max_unavailable=_share(table) or base.max_unavailable,
-        stagger=_or(spans["stagger"], base.stagger),
-        canary=base.canary if canary is None else canary,
-        soak=_or(spans["soak"], base.soak),
-        start_timeout=_or(spans["start_timeout"], base.start_timeout),
-        health_timeout=_or(spans["health_timeout"], base.health_timeout),
-        on_failure=table.choice(
-            "on_failure", OnFailure, "undo, pause, continue", 'on_failure = "undo"'
-        )
-        or base.on_failure,
-    )
-    table.finish()
-    return policy
-
-
-def _or(value: timedelta | None, default: timedelta) -> timedelta:
-    return default if value is None else value
-
-
-def _share(table: Table) -> Share | None:
-    example = 'max_unavailable = "33%" or max_unavailable = 1'
-    value = table.raw("max_unavailable")
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return Share(count=value)
-    percent = re.fullmatch(r"(\d{1,3})%", value) if isinstance(value, str) else None
-    if percent is not None and 1 <= int(percent[1]) <= 100:
-        return Share(percent=int(percent[1]))
-    table.wrong("max_unavailable", "is neither a number of machines nor 1% to 100%", example)
-    return None

@@ -68,6 +68,7 @@ overlap = "{overlap}"
 max_unavailable = 1
 stagger = "1s"
 canary = 1
+canary_soak = "3s"
 
 [credentials.web-session-key]
 kind = "secret"

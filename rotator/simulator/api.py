@@ -64,9 +64,15 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 def endpoint(
-    world: World, method: str, path: str, handler: Handler, *, rate: Rate | None = NORMAL
+    world: World,
+    method: str,
+    path: str,
+    handler: Handler,
+    *,
+    rate: Rate | None = NORMAL,
+    prefix: str = "/v1",
 ) -> Route:
-    """A route under /v1 that authenticates, limits and then calls the handler."""
+    """A route that authenticates, limits and then calls the handler."""
 
     async def serve(request: Request) -> Response:
         try:
@@ -78,7 +84,7 @@ def endpoint(
         except ApiError as error:
             return refusal(error)
 
-    return Route(f"/v1{path}", serve, methods=[method])
+    return Route(f"{prefix}{path}", serve, methods=[method])
 
 
 def ok(body: object, status: int = 200) -> Response:

@@ -47,6 +47,9 @@ def _set(world: World, app: App, name: str, value: str) -> None:
     now = world.now()
     digest = digest_of(world, app, value)
     standing = app.secrets.get(name)
+    if name in app.refuse_next and (standing is None or standing.value != value):
+        app.refuse_next.discard(name)
+        app.bad_digests.add(digest)
     if standing is None:
         app.secrets[name] = Secret(name, value, digest, now, now, app.secrets_version)
         return

@@ -34,11 +34,12 @@ def consumers(world: World) -> list[Consumer]:
         for app in world.apps.values()
         for machine in app.machines.values()
         if machine.state == "started"
-        for consumer in _of(world, machine)
+        for consumer in machine_consumers(world, machine)
     ]
 
 
-def _of(world: World, machine: Machine) -> list[Consumer]:
+def machine_consumers(world: World, machine: Machine) -> list[Consumer]:
+    """Every secret that one machine booted with."""
     booted = machine.booted
     if booted is None or machine.skip_secrets:
         return []

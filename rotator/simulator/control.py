@@ -18,6 +18,7 @@ from rotator.simulator.consumers import consumers
 from rotator.simulator.errors import ApiError
 from rotator.simulator.faults import Fault, Match
 from rotator.simulator.ids import rfc3339
+from rotator.simulator.load import Load
 from rotator.simulator.model import App, Json, Machine, Organization, Token
 from rotator.simulator.views import healthy
 from rotator.simulator.world import LogEntry, World
@@ -37,6 +38,9 @@ def routes(world: World) -> list[Route]:
         ("POST", "/switches", _set_switches),
         ("POST", "/machines/{machine}", _turn_knobs),
         ("POST", "/deploy/{app}", _deploy),
+        ("POST", "/apps/{app}", _turn_app),
+        ("POST", "/load", _start_load),
+        ("GET", "/load", _show_load),
         ("GET", "/log", _show_log),
         ("GET", "/state", _show_state),
         ("GET", "/consumers", _show_consumers),
@@ -99,6 +103,28 @@ async def _turn_knobs(world: World, request: Request) -> Response:
     return ok({"ok": True})
 
 
+async def _turn_app(world: World, request: Request) -> Response:
+    """`refuse_next`: secrets of which the app can't live with the next new value."""
+    app = world.app(str(request.path_params["app"]))
+    names = (await read_body(request)).get("refuse_next")
+    if not isinstance(names, list):
+        raise ApiError(400, "refuse_next is a list of names of secrets")
+    app.refuse_next |= {str(name) for name in names}
+    return ok({"ok": True})
+
+
+async def _start_load(world: World, request: Request) -> Response:
+    per_second = (await read_body(request)).get("per_second", 50)
+    if not isinstance(per_second, int | float) or not 0 < per_second <= 10_000:
+        raise ApiError(400, "per_second is between 0 and 10000")
+    world.load = Load(world, float(per_second))
+    return ok({"ok": True})
+
+
+async def _show_load(world: World, _: Request) -> Response:
+    return ok(world.load.view() if world.load is not None else {"apps": {}})
+
+
 async def _deploy(world: World, request: Request) -> Response:
     body = await read_body(request)
     app = world.app(str(request.path_params["app"]))
@@ -140,6 +166,9 @@ def _app_state(world: World, app: App) -> Json:
             {"name": s.name, "digest": s.digest, "version": s.version} for s in app.secrets.values()
         ],
         "releases": len(app.releases),
+        "release_list": [
+            {"version": r.version, "status": r.status, "strategy": r.strategy} for r in app.releases
+        ],
         "machines": [_machine_state(world, machine) for machine in app.machines.values()],
     }
 
@@ -154,6 +183,8 @@ def _machine_state(world: World, machine: Machine) -> Json:
         "instance_id": machine.instance_id,
         "host_status": machine.host_status,
         "cordoned": machine.cordoned,
+        "metadata": machine.config.get("metadata"),
+        "services": bool(machine.config.get("services")),
         "healthy": healthy(world, machine),
         "leased_by": lease.owner if (lease := leases.standing(world, machine)) else None,
         "secrets_version_at_boot": booted.version if booted else None,

@@ -132,6 +132,7 @@ def app_view(context: Context, app: App) -> Json:
         "certificates": certificates,
         "limitedAccessTokens": limited_access_tokens,
         "currentReleaseUnprocessed": _release_view(app.releases[-1]) if app.releases else None,
+        "config": {"__typename": "AppConfig", "definition": {"app": app.name}},
         "currentLock": None,
     }
 

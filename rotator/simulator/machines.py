@@ -10,8 +10,9 @@ import copy
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from rotator.simulator import ids
 from rotator.simulator.errors import ApiError
-from rotator.simulator.model import RUNNING_STATES, Event, Json, Machine
+from rotator.simulator.model import RUNNING_STATES, App, Event, Json, Machine
 from rotator.simulator.world import Transition, World
 
 EVENTS_KEPT: Final = 50
@@ -75,6 +76,37 @@ def update(
             _starting(world, machine, at, "update", "flyd")
 
     _plan(world, machine, turn, now + world.span(*STOP_SECONDS), replaced)
+
+
+def create(
+    world: World, app: App, config: Json, region: str, *, name: str = "", launch: bool = True
+) -> Machine:
+    """Make a machine. It boots with the app's newest secrets."""
+    now = world.now()
+    machine = Machine(
+        id=ids.machine_id(world.rng),
+        name=name or f"{app.name}-{len(app.machines) + 1}",
+        app=app,
+        region=region,
+        instance_id=world.ulid(now),
+        config=copy.deepcopy(config),
+        created_at=now,
+        updated_at=now,
+        private_ip=address(app, len(app.machines) + 2),
+    )
+    machine.versions.append((machine.instance_id, machine.config))
+    machine.pinned = app.snapshot()
+    app.machines[machine.id] = machine
+    _begin(machine)
+    note(world, machine, now, ("launch", "created", "user"))
+    if launch:
+        _starting(world, machine, now, "update", "flyd")
+    return machine
+
+
+def address(app: App, place: int) -> str:
+    """The private address of an app's machine."""
+    return f"fdaa:0:{app.org.network:x}:a7b:{app.number & 0xFFFF:x}:0:1:{place:x}"
 
 
 def start(world: World, machine: Machine, source: str = "user") -> str:

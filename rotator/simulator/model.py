@@ -62,6 +62,8 @@ class Release:
     image_ref: str
     user_email: str
     description: str
+    status: str = "complete"
+    strategy: str = "ROLLING"
 
 
 @dataclass
@@ -87,6 +89,9 @@ class App:
     secrets_version: int = 0
     releases: list[Release] = field(default_factory=list)
     certificates: dict[str, Certificate] = field(default_factory=dict)
+    refuse_next: set[str] = field(default_factory=set)
+    bad_digests: set[str] = field(default_factory=set)
+    """Digests of values that the app's program can't live with."""
 
     def snapshot(self) -> SecretSnapshot:
         """The secrets as they stand."""
@@ -162,7 +167,14 @@ class Machine:
     @property
     def unhealthy(self) -> bool:
         """Whether its checks can't pass."""
-        return self.never_healthy or self.crash_loop or self.unhealthy_instance == self.instance_id
+        if self.never_healthy or self.crash_loop or self.unhealthy_instance == self.instance_id:
+            return True
+        bad = self.app.bad_digests
+        return (
+            bool(bad)
+            and self.booted is not None
+            and not bad.isdisjoint(self.booted.digests.values())
+        )
 
 
 @dataclass

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from rotator.simulator import rest_apps, rest_certificates, rest_leases, rest_machines, rest_wait
+from rotator.simulator import (
+    rest_apps,
+    rest_certificates,
+    rest_leases,
+    rest_machines,
+    rest_releases,
+    rest_wait,
+)
 from rotator.simulator.api import Handler, endpoint
 from rotator.simulator.limits import GET_MACHINE, NORMAL, Rate
 from rotator.simulator.world import World
@@ -29,6 +36,7 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
         NORMAL,
     ),
     ("GET", f"{_APP}/machines", rest_machines.list_machines, NORMAL),
+    ("POST", f"{_APP}/machines", rest_machines.create_machine, NORMAL),
     ("GET", _MACHINE, rest_machines.get_machine, GET_MACHINE),
     ("POST", _MACHINE, rest_machines.update_machine, NORMAL),
     ("DELETE", _MACHINE, rest_machines.delete_machine, NORMAL),
@@ -38,6 +46,7 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
     ("POST", f"{_MACHINE}/suspend", rest_machines.suspend_machine, NORMAL),
     ("POST", f"{_MACHINE}/cordon", rest_machines.cordon_machine, NORMAL),
     ("POST", f"{_MACHINE}/uncordon", rest_machines.uncordon_machine, NORMAL),
+    ("POST", f"{_MACHINE}/exec", rest_machines.exec_machine, NORMAL),
     ("GET", f"{_MACHINE}/wait", rest_wait.wait_machine, NORMAL),
     ("GET", f"{_MACHINE}/lease", rest_leases.get_lease, NORMAL),
     ("POST", f"{_MACHINE}/lease", rest_leases.acquire_lease, NORMAL),
@@ -56,8 +65,21 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
 )
 
 
+_RELEASES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
+    ("POST", "/releases", rest_releases.create_release, None),
+    ("PATCH", "/releases/{release}", rest_releases.change_release, None),
+    ("GET", f"{_APP}/releases", rest_releases.list_releases, NORMAL),
+    ("GET", f"{_APP}/releases/current", rest_releases.current_release, NORMAL),
+)
+
+
 def routes(world: World) -> list[Route]:
-    """Every route under /v1."""
-    return [
+    """Every route under /v1, and those of releases under /api/v1."""
+    machines = [
         endpoint(world, method, path, handler, rate=rate) for method, path, handler, rate in _ROUTES
     ]
+    releases = [
+        endpoint(world, method, path, handler, rate=rate, prefix="/api/v1")
+        for method, path, handler, rate in _RELEASES
+    ]
+    return [*machines, *releases]

@@ -8,7 +8,7 @@ from rotator.fly.macaroon import CONTROL, WRITE
 from rotator.simulator import leases, machines
 from rotator.simulator.api import Call, ok, whole_number
 from rotator.simulator.errors import ApiError
-from rotator.simulator.model import GONE_STATES, Json, Machine
+from rotator.simulator.model import GONE_STATES, App, Json, Machine
 from rotator.simulator.views import event_view, machine_view
 
 
@@ -47,7 +47,7 @@ async def update_machine(call: Call) -> Response:
     if not isinstance(config, dict) or not isinstance(config.get("image"), str):
         raise ApiError(400, "invalid_argument: config with an image is required")
     _expect_version(call, machine)
-    _expect_secrets_version(call, machine)
+    _expect_secrets_version(call, machine.app)
     if machine.state in GONE_STATES:
         raise ApiError(412, "failed_precondition: machine is destroyed")
     machines.update(
@@ -66,6 +66,41 @@ async def update_machine(call: Call) -> Response:
         )
         view["nonce"] = lease.nonce
     return ok(view)
+
+
+async def create_machine(call: Call) -> Response:
+    """POST a new machine; `skip_service_registration` keeps it out of the proxy."""
+    app = call.app(WRITE)
+    config = call.body.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("image"), str):
+        raise ApiError(400, "invalid_argument: config with an image is required")
+    _expect_secrets_version(call, app)
+    region = call.body.get("region")
+    first = next((m.region for m in app.machines.values()), "fra")
+    machine = machines.create(
+        call.world,
+        app,
+        config,
+        region if isinstance(region, str) and region else first,
+        name=str(call.body.get("name") or ""),
+        launch=call.body.get("skip_launch") is not True,
+    )
+    machine.cordoned = call.body.get("skip_service_registration") is True
+    machine.skip_secrets = call.body.get("skip_secrets") is True
+    return ok(machine_view(call.world, machine))
+
+
+async def exec_machine(call: Call) -> Response:
+    """POST exec: run a command in a machine that is up."""
+    machine = call.machine(CONTROL)
+    _reachable(machine)
+    command = call.body.get("command")
+    if not isinstance(command, list) or not command:
+        raise ApiError(400, "invalid_argument: command is required")
+    if machine.state != "started":
+        raise ApiError(412, "failed_precondition: machine not running")
+    code = 1 if machine.unhealthy or command[0] == "false" else 0
+    return ok({"exit_code": code, "exit_signal": 0, "stdout": "", "stderr": ""})
 
 
 async def delete_machine(call: Call) -> Response:
@@ -193,11 +228,11 @@ def _expect_version(call: Call, machine: Machine) -> None:
         raise ApiError(412, text)
 
 
-def _expect_secrets_version(call: Call, machine: Machine) -> None:
+def _expect_secrets_version(call: Call, app: App) -> None:
     wanted = call.body.get("min_secrets_version")
     if wanted is None:
         return
-    known = machine.app.secrets_version
+    known = app.secrets_version
     unknown = whole_number(wanted, "min_secrets_version") > known
     if unknown and call.world.switches.min_secrets_version_unknown == "refuse":
         raise ApiError(412, f"failed_precondition: secrets version {wanted} is not available")

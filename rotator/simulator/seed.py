@@ -143,7 +143,7 @@ def add_machine(
         config=config,
         created_at=at,
         updated_at=at,
-        private_ip=f"fdaa:0:{app.org.network:x}:a7b:{app.number & 0xFFFF:x}:0:1:{place:x}",
+        private_ip=machines.address(app, place),
         versions=[(instance_id, config)],
     )
     app.machines[machine_id] = machine

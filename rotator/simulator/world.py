@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rotator.simulator import ids
 from rotator.simulator.errors import ApiError
@@ -21,6 +21,9 @@ from rotator.simulator.faults import Faults
 from rotator.simulator.limits import Limits
 from rotator.simulator.model import App, Machine, Organization, Token
 from rotator.simulator.switches import Switches
+
+if TYPE_CHECKING:
+    from rotator.simulator.load import Load
 
 LOG_ENTRIES: Final = 100_000
 
@@ -75,6 +78,7 @@ class World:
         self.tokens_by_nonce: dict[bytes, Token] = {}
         self.gateways: dict[str, str] = {}
         self.log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
+        self.load: Load | None = None
         self._agenda: list[_Planned] = []
         self._order = itertools.count()
         self._requests = itertools.count(1)
@@ -84,7 +88,11 @@ class World:
         now = self.now()
         while self._agenda and self._agenda[0].at <= now:
             planned = heapq.heappop(self._agenda)
+            if self.load is not None:
+                self.load.catch_up(planned.at)
             planned.transition(planned.at)
+        if self.load is not None:
+            self.load.catch_up(now)
 
     def plan(self, at: datetime, transition: Transition) -> None:
         """Put a transition on the agenda; it is called with its own time."""

@@ -72,7 +72,7 @@ def translated(error: SQLAlchemyError, where: str) -> RotatorError:
     if isinstance(error, IntegrityError):
         if "uq_rotations_active" in text or "rotations.credential_id" in text:
             return Busy("a rotation of this credential is under way already")
-        if "uq_rollouts_running" in text or "rollouts.app" in text:
+        if "uq_rollouts_open" in text or "rollouts.app" in text:
             return Busy("a rollout of this app is under way already", after_seconds=5)
         return NeedsHuman(f"the database {where} refused a row that breaks its rules")
     if isinstance(error, DataError):

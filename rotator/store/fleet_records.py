@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from rotator.domain.errors import ClaimLost
 from rotator.domain.ports import AppLock
-from rotator.domain.rotation import RESTART_DONE, MachineRestart, Rollout, RolloutState
+from rotator.domain.rotation import (
+    OPEN_ROLLOUTS,
+    OUT_OF_SERVICE,
+    RESTART_DONE,
+    MachineRestart,
+    Rollout,
+    RolloutState,
+    RolloutWish,
+)
+from rotator.domain.store_port import Disrupted
 from rotator.store.base import UnitBase
 from rotator.store.rows import restart_values, rollout_values, to_restart, to_rollout
 from rotator.store.tables import (
     app_locks,
     app_secrets_versions,
+    disruption_gates,
     machine_restarts,
     rollout_rotations,
     rollouts,
@@ -57,11 +67,11 @@ class FleetUnit(UnitBase):
         return [row.rotation_id for row in await self._rows(query)]
 
     async def open_rollout(self, app: str) -> Rollout | None:
-        """The running one."""
+        """The running or paused one."""
         query = (
             select(rollouts)
             .where(rollouts.c.app == app)
-            .where(rollouts.c.state == RolloutState.RUNNING.value)
+            .where(rollouts.c.state.in_([state.value for state in sorted(OPEN_ROLLOUTS)]))
         )
         row = await self._row(query)
         return to_rollout(row) if row else None
@@ -70,6 +80,27 @@ class FleetUnit(UnitBase):
         """Insert or replace by id."""
         await self._locked(lock)
         await self._upsert(rollouts, rollout_values(rollout), "id")
+
+    async def wish_rollout(self, rollout_id: str, wish: RolloutWish | None) -> None:
+        """Set or take back."""
+        await self._change_rollout(rollout_id, wish=wish.value if wish else None)
+
+    async def resume_rollout(self, rollout_id: str) -> None:
+        """PAUSED becomes RUNNING."""
+        await self._change_rollout(rollout_id, wish=None)
+        await self._connection.execute(
+            update(rollouts)
+            .where(rollouts.c.id == rollout_id)
+            .where(rollouts.c.state == RolloutState.PAUSED.value)
+            .values(state=RolloutState.RUNNING.value, error=None)
+        )
+
+    async def _change_rollout(self, rollout_id: str, **values: object) -> None:
+        result = await self._connection.execute(
+            update(rollouts).where(rollouts.c.id == rollout_id).values(**values)
+        )
+        if result.rowcount == 0:
+            raise LookupError(f"rollout {rollout_id}")
 
     async def link_rollout(self, rollout_id: str, rotation_id: str) -> None:
         """Idempotent."""
@@ -109,6 +140,37 @@ class FleetUnit(UnitBase):
         )
         row = await self._row(query)
         return to_restart(row) if row else None
+
+    async def lock_disruption(self, organization: str) -> None:
+        """By a row of the organisation's own."""
+        await self._ensure(disruption_gates, {"organization": organization}, "organization")
+        query = select(disruption_gates).where(disruption_gates.c.organization == organization)
+        await self._locked_row(query)
+
+    async def disrupted(self, organization: str) -> Sequence[Disrupted]:
+        """By the states of the machines of open rollouts."""
+        query = (
+            select(machine_restarts)
+            .join(rollouts, rollouts.c.id == machine_restarts.c.rollout_id)
+            .where(rollouts.c.organization == organization)
+            .where(rollouts.c.state.in_([state.value for state in sorted(OPEN_ROLLOUTS)]))
+            .where(machine_restarts.c.state.in_([s.value for s in sorted(OUT_OF_SERVICE)]))
+        )
+        return [
+            Disrupted(row.app, row.region, row.rollout_id, row.machine_id)
+            for row in await self._rows(query)
+        ]
+
+    async def admitted_since(self, organization: str, at: datetime) -> int:
+        """By the index on admitted_at."""
+        query = (
+            select(func.count())
+            .select_from(machine_restarts)
+            .join(rollouts, rollouts.c.id == machine_restarts.c.rollout_id)
+            .where(machine_restarts.c.admitted_at > at)
+            .where(rollouts.c.organization == organization)
+        )
+        return int((await self._connection.execute(query)).scalar_one())
 
     async def lock_app(self, app: str, holder: str, ttl: timedelta) -> AppLock | None:
         """Take it under a new fence unless somebody else's is live. A holder that comes back after

@@ -16,6 +16,7 @@ from rotator.domain.rotation import (
     RestartState,
     Rollout,
     RolloutState,
+    RolloutWish,
     Rotation,
     RotationState,
     Step,
@@ -183,7 +184,7 @@ def to_step(row: AnyRow) -> Step:
 
 
 def rollout_values(rollout: Rollout) -> Values:
-    """A row of `rollouts`."""
+    """A row of `rollouts`, without the wish that a person may have about it."""
     return {
         "id": rollout.id,
         "app": rollout.app,
@@ -194,6 +195,10 @@ def rollout_values(rollout: Rollout) -> Values:
         "started_at": rollout.started_at,
         "ended_at": rollout.ended_at,
         "error": rollout.error,
+        "organization": rollout.organization,
+        "release_id": rollout.release_id,
+        "release_version": rollout.release_version,
+        "release_asked_at": rollout.release_asked_at,
     }
 
 
@@ -209,6 +214,11 @@ def to_rollout(row: AnyRow) -> Rollout:
         started_at=row.started_at,
         ended_at=row.ended_at,
         error=row.error,
+        organization=row.organization,
+        release_id=row.release_id,
+        release_version=row.release_version,
+        release_asked_at=row.release_asked_at,
+        wish=RolloutWish(row.wish) if row.wish else None,
     )
 
 
@@ -231,6 +241,11 @@ def restart_values(restart: MachineRestart, app: str) -> Values:
         "started_at": restart.started_at,
         "healthy_at": restart.healthy_at,
         "ended_at": restart.ended_at,
+        "admitted_at": restart.admitted_at,
+        "drained_at": restart.drained_at,
+        "stopped_at": restart.stopped_at,
+        "released_at": restart.released_at,
+        "replaced_by": restart.replaced_by,
         "note": restart.note,
     }
 
@@ -253,6 +268,11 @@ def to_restart(row: AnyRow) -> MachineRestart:
         started_at=row.started_at,
         healthy_at=row.healthy_at,
         ended_at=row.ended_at,
+        admitted_at=row.admitted_at,
+        drained_at=row.drained_at,
+        stopped_at=row.stopped_at,
+        released_at=row.released_at,
+        replaced_by=row.replaced_by,
         note=row.note,
     )
 

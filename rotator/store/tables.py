@@ -154,13 +154,18 @@ rollouts = Table(
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("error", Text),
+    Column("organization", String(100), nullable=False, server_default=text("''")),
+    Column("release_id", String(64)),
+    Column("release_version", BigInteger),
+    Column("release_asked_at", Instant),
+    Column("wish", String(16)),
     Index("ix_rollouts_app", "app", "id"),
     Index(
-        "uq_rollouts_running",
+        "uq_rollouts_open",
         "app",
         unique=True,
-        sqlite_where=text("state = 'running'"),
-        postgresql_where=text("state = 'running'"),
+        sqlite_where=text("state IN ('running', 'paused')"),
+        postgresql_where=text("state IN ('running', 'paused')"),
     ),
 )
 rollout_rotations = Table(
@@ -190,7 +195,18 @@ machine_restarts = Table(
     Column("healthy_at", Instant),
     Column("ended_at", Instant),
     Column("note", Text, nullable=False),
+    Column("admitted_at", Instant),
+    Column("drained_at", Instant),
+    Column("stopped_at", Instant),
+    Column("released_at", Instant),
+    Column("replaced_by", String(32)),
     Index("ix_machine_restarts_machine", "app", "machine_id", "rollout_id"),
+    Index("ix_machine_restarts_admitted", "admitted_at"),
+)
+disruption_gates = Table(
+    "disruption_gates",
+    metadata,
+    Column("organization", String(100), primary_key=True),
 )
 app_locks = Table(
     "app_locks",

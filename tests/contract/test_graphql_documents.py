@@ -105,6 +105,9 @@ async def talk(said: Conversation) -> None:
     await client.wireguard.peers("acme")
     await client.wireguard.live_peer_ips([peer.peer_ip])
     await client.wireguard.remove_peer(organization.id, "contract")
+    asked_at = said.clock.now()
+    release = await client.releases.begin("web", strategy="rolling", asked_at=asked_at, again=False)
+    await client.releases.end("web", release.id, succeeded=True)
 
 
 async def test_every_document_is_answered_as_flys_schema_says() -> None:
@@ -113,6 +116,8 @@ async def test_every_document_is_answered_as_flys_schema_says() -> None:
         await talk(said)
     answered = set()
     for exchange in said.said:
+        if exchange.path.startswith("/api/v1/"):
+            continue  # releases are made by plain REST, which has no official description
         assert exchange.path == "/graphql"
         answered.add(_hold(schema, exchange))
     assert answered == set(DOCUMENTS), "every document is spoken once"

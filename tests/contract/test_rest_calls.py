@@ -70,6 +70,12 @@ async def talk(said: Conversation) -> None:
     await said.clock.sleep(20)
     await fleet.start("web", machine.id, lease)
     await fleet.release_lease("web", machine.id, lease)
+    clone = await fleet.create(machine, marks={MARK_ROLLOUT: "contract"}, min_secrets_version=1)
+    await fleet.wait("web", clone.id, instance_id=clone.instance_id, timeout_seconds=60)
+    assert await fleet.run_command("web", clone.id, ["true"], timeout_seconds=5) == 0
+    await fleet.uncordon("web", clone.id, None)
+    await fleet.destroy("web", clone.id, None)
+    assert clone.id not in {each.id for each in await fleet.machines("web")}
 
 
 async def spoken() -> list[Exchange]:
@@ -97,7 +103,7 @@ async def test_every_call_and_every_answer_is_as_described() -> None:
             envelope=exchange.path.endswith(ENVELOPES),
         )
         operations.add(contract.operation(exchange.method, exchange.path)["operationId"])
-    assert len(operations) >= 16, operations
+    assert len(operations) >= 18, operations
 
 
 async def test_what_is_not_as_described_would_be_caught() -> None:

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from rotator.domain.machines import Machine
-from rotator.engine import advance
+from rotator.engine import advance, outcome, side_by_side
 from rotator.engine.step import Result, StepContext
 from rotator.fly.fleet import FlyFleet
 
@@ -72,13 +72,21 @@ def arrange(step: str, moment: str) -> None:
         return
     match moment:
         case "intent":
-            advance._commit_intent = _after_intent(step, advance._commit_intent)  # type: ignore[assignment]
+            _wrap("commit_intent", _after_intent(step, outcome.commit_intent))
         case "effect":
             advance.EFFECTS = {  # type: ignore[misc]
                 name: _after_effect(step, effect)  # type: ignore[misc]
                 for name, effect in advance.EFFECTS.items()
             }
+            _wrap("roll_out", _after_effect(step, side_by_side.roll_out))
         case "outcome":
-            advance._commit_outcome = _after_outcome(step, advance._commit_outcome)  # type: ignore[assignment]
+            _wrap("commit_outcome", _after_outcome(step, outcome.commit_outcome))
         case _:
             raise SystemExit(f"no such moment: {moment}")
+
+
+def _wrap(name: str, deadly: object) -> None:
+    """Put it wherever the walk looks it up."""
+    for module in (advance, side_by_side):
+        if hasattr(module, name):
+            setattr(module, name, deadly)

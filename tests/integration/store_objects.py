@@ -23,13 +23,18 @@ from rotator.domain.credential import (
 )
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.policy import (
+    Asleep,
     Blackout,
+    DisruptionBudget,
     Missed,
     OnFailure,
+    Order,
     Policy,
-    RolloutMode,
+    Probe,
+    Rehearsal,
     RolloutPolicy,
     Share,
+    Strategy,
     Window,
 )
 from rotator.domain.rotation import (
@@ -124,14 +129,31 @@ def a_spec(name: str = "session", **changes: Any) -> CredentialSpec:
 def a_full_rollout_policy() -> RolloutPolicy:
     """A rollout policy without a default."""
     return RolloutPolicy(
-        mode=RolloutMode.NONE,
+        strategy=Strategy.NONE,
+        groups=("app", "worker"),
         max_unavailable=Share(count=2),
+        allow_single=True,
+        order=Order.SPREAD,
+        first=("fra",),
+        last=("iad", "sin"),
         stagger=timedelta(seconds=1, microseconds=1),
         canary=3,
+        canary_soak=timedelta(minutes=3),
         soak=timedelta(minutes=4),
+        drain=timedelta(seconds=9),
+        probe=Probe(8080, "/healthz", 204, timedelta(seconds=2)),
+        rehearsal=Rehearsal(("/bin/app", "check"), timedelta(seconds=20)),
+        asleep=Asleep.NEXT_START,
         start_timeout=timedelta(minutes=6),
         health_timeout=timedelta(days=400, microseconds=7),
         on_failure=OnFailure.PAUSE,
+        failure_budget=Share(percent=5),
+        max_wait=timedelta(days=3),
+        deadline=timedelta(days=4),
+        max_rollouts_per_day=6,
+        coalesce=timedelta(minutes=7),
+        release=False,
+        disruption=DisruptionBudget(9, 8, 7, 6),
     )
 
 

@@ -29,8 +29,8 @@ NEXT_REVISION = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -78,7 +78,7 @@ def later_rotator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Migrations with one more revision than there is."""
     copy = tmp_path / "migrations"
     shutil.copytree(schema.scripts(), copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "versions" / "0002_later.py").write_text(NEXT_REVISION, encoding="utf-8")
+    (copy / "versions" / "9999_later.py").write_text(NEXT_REVISION, encoding="utf-8")
     monkeypatch.setattr(schema, "scripts", lambda: copy)
 
 
@@ -114,15 +114,15 @@ async def test_to_upgrade_what_is_new_already_changes_nothing(empty_url: str) ->
 
 
 async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotator: None) -> None:
-    await schema.upgrade(empty_url, "0001")
+    await schema.upgrade(empty_url, "0002")
     store = SqlStore(empty_url, a_ring(), SettableClock())
     async with store.unit() as unit:
         await unit.save_credential(a_credential())
 
     await schema.upgrade(empty_url)
     assert "later" in await looked_at(empty_url, tables)
-    await schema.downgrade(empty_url, "0001")
-    assert await schema.current_revision(empty_url) == "0001"
+    await schema.downgrade(empty_url, "0002")
+    assert await schema.current_revision(empty_url) == "0002"
     async with store.view() as unit:
         assert await unit.credentials() == [a_credential()]
     await store.aclose()
@@ -131,15 +131,15 @@ async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotat
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     empty_url: str, later_rotator: None
 ) -> None:
-    await schema.upgrade(empty_url, "0001")
-    broken = schema.scripts() / "versions" / "0002_later.py"
+    await schema.upgrade(empty_url, "0002")
+    broken = schema.scripts() / "versions" / "9999_later.py"
     statement = 'op.execute("INSERT INTO no_such_table VALUES (1)")'
     code = NEXT_REVISION.replace("\n\n\ndef downgrade", f"\n    {statement}\n\n\ndef downgrade")
     broken.write_text(code, encoding="utf-8")
 
     with pytest.raises(InputError):
         await schema.upgrade(empty_url)
-    assert await schema.current_revision(empty_url) == "0001"
+    assert await schema.current_revision(empty_url) == "0002"
     assert await looked_at(empty_url, differences) == []
 
 
@@ -151,7 +151,7 @@ async def test_a_database_without_a_schema_is_told_how_to_get_one(empty_url: str
 async def test_an_older_schema_is_told_how_to_be_upgraded(
     database_url: str, later_rotator: None
 ) -> None:
-    message = r"schema is at 0001, this rotator needs 0002 \(run `rotator db upgrade`\)"
+    message = r"schema is at 0002, this rotator needs 9999 \(run `rotator db upgrade`\)"
     with pytest.raises(InputError, match=message):
         await schema.require_current(database_url)
     await schema.upgrade(database_url)
@@ -217,3 +217,21 @@ async def test_two_that_migrate_postgresql_at_once_do_it_once(
     assert second[0].returncode == 0, errors[-500:]
     await schema.require_current(url)
     postgres.drop("rotator_twice")
+
+
+async def test_strategies_that_older_rotators_wrote_are_still_known(empty_url: str) -> None:
+    await schema.upgrade(empty_url, "0001")
+    await changed(
+        empty_url,
+        "INSERT INTO rollouts (id, app, secrets_version, policy, state, waves, started_at) "
+        """VALUES ('r1', 'web', 1, '{"mode"\\:"none","canary"\\:1}', 'succeeded', 1, 0)""",
+    )
+
+    def policy(connection: Connection) -> str:
+        return str(connection.execute(text("SELECT policy FROM rollouts")).scalar_one())
+
+    await schema.upgrade(empty_url)
+    assert await looked_at(empty_url, policy) == '{"strategy":"none","canary":1}'
+    await changed(empty_url, 'UPDATE rollouts SET policy = \'{"strategy"\\:"blue-green"}\'')
+    await schema.downgrade(empty_url, "0001")
+    assert await looked_at(empty_url, policy) == '{"mode":"rolling"}'

@@ -14,14 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rotator.domain.errors import Busy, ClaimLost
 from rotator.domain.ports import AppLock
 from rotator.domain.rotation import (
+    OPEN_ROLLOUTS,
     RESTART_DONE,
     MachineRestart,
     RestartState,
     Rollout,
     RolloutState,
+    RolloutWish,
 )
 from rotator.store.store import SqlStore, SqlUnit, database_url, make_engine
 from tests.integration.store_objects import (
+    HOUR,
     NOW,
     SPENT,
     TTL,
@@ -89,9 +92,17 @@ async def test_a_rollout_comes_back_with_every_field(store: SqlStore) -> None:
         state=RolloutState.FAILED,
         ended_at=NOW + minutes(1),
         error="machine m1 never became healthy",
+        organization="acme",
+        release_id="release-1",
+        release_version=12,
+        release_asked_at=NOW,
+        wish=RolloutWish.PAUSE,
     )
     assert unset(full) == []
-    await saved(store, full)
+    await saved(store, replace(full, wish=None))
+    async with store.unit() as unit:
+        await unit.wish_rollout(full.id, RolloutWish.PAUSE)
+    await saved(store, replace(full, wish=None))  # a worker's write leaves a person's wish alone
     async with store.view() as unit:
         assert await unit.rollout(full.id) == full
         assert await unit.rollout(an_id(99, 5)) is None
@@ -116,12 +127,14 @@ async def test_rollouts_are_listed_newest_first_and_by_app(store: SqlStore) -> N
 
 
 @pytest.mark.parametrize("state", list(RolloutState))
-async def test_only_a_running_rollout_is_open(store: SqlStore, state: RolloutState) -> None:
+async def test_only_a_running_or_paused_rollout_is_open(
+    store: SqlStore, state: RolloutState
+) -> None:
     rollout = a_rollout(state=state)
     await saved(store, rollout, a_rollout(2, app="api"))
     async with store.view() as unit:
         found = await unit.open_rollout("web")
-    assert found == (rollout if state is RolloutState.RUNNING else None)
+    assert found == (rollout if state in OPEN_ROLLOUTS else None)
 
 
 async def test_an_app_has_one_running_rollout_at_most(store: SqlStore) -> None:
@@ -168,6 +181,11 @@ async def test_a_restart_comes_back_with_every_field(store: SqlStore) -> None:
         healthy_at=NOW + minutes(4),
         ended_at=NOW + minutes(5),
         note="it took a while",
+        admitted_at=NOW,
+        drained_at=NOW + minutes(1.5),
+        stopped_at=NOW + minutes(2.5),
+        released_at=NOW + minutes(6),
+        replaced_by="m9",
     )
     assert unset(full) == []
     await saved(store, a_rollout())
@@ -366,3 +384,35 @@ async def test_the_first_number_of_an_app_is_not_lowered_by_one_that_ran_beside_
         assert await unit.secrets_version("web") == 9
     await watching.dispose()
     await store.aclose()
+
+
+async def test_a_paused_rollout_is_resumed_and_its_wish_taken_back(store: SqlStore) -> None:
+    await saved(store, a_rollout(state=RolloutState.PAUSED, error="machine m1 is sick"))
+    async with store.unit() as unit:
+        await unit.wish_rollout(a_rollout().id, RolloutWish.PAUSE)
+        await unit.resume_rollout(a_rollout().id)
+    async with store.view() as unit:
+        assert await unit.rollout(a_rollout().id) == a_rollout()
+    with pytest.raises(LookupError):
+        async with store.unit() as unit:
+            await unit.resume_rollout(an_id(99, 5))
+
+
+async def test_what_open_rollouts_have_out_of_service_is_counted_by_organisation(
+    store: SqlStore,
+) -> None:
+    ours, other = a_rollout(1, organization="acme"), a_rollout(2, app="api", organization="else")
+    await saved(store, ours, other)
+    await restarted(
+        store,
+        a_restart("m1", of=ours, state=RestartState.CHECKING, admitted_at=NOW),
+        a_restart("m2", of=ours, state=RestartState.HEALTHY, admitted_at=NOW - HOUR),
+        a_restart("m3", of=ours, state=RestartState.PLANNED),
+    )
+    async with store.unit() as unit:
+        await unit.lock_disruption("acme")
+        out = await unit.disrupted("acme")
+        assert [each.machine_id for each in out] == ["m1"]
+        assert await unit.admitted_since("acme", NOW - minutes(1)) == 1
+        assert await unit.admitted_since("acme", NOW - 2 * HOUR) == 2
+        assert await unit.disrupted("else") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from rotator.domain.credential import VersionState
 from rotator.domain.events import Action, first_fault
@@ -18,6 +19,7 @@ from rotator.store.store import SqlStore
 
 LOOK_SECONDS = 2.0
 IDLE_LOOK_SECONDS = 600.0
+LONGEST_LEASE = timedelta(minutes=2)
 
 
 class Broken(AssertionError):
@@ -61,6 +63,7 @@ class Monitor:
         for app in self._fly.apps.values():
             groups: dict[str, list[Machine]] = {}
             for machine in app.machines.values():
+                self._check_lease_is_short(machine)
                 if self._taken_out(machine):
                     groups.setdefault(machine.group, []).append(machine)
             for group, away in groups.items():
@@ -68,6 +71,14 @@ class Monitor:
                 if len(away) > max(1, len(running) // 2):
                     names = ", ".join(m.id for m in away)
                     raise Broken("P4", f"{app.name}/{group}: {names} are away at once")
+
+    def _check_lease_is_short(self, machine: Machine) -> None:
+        """A lease of ours that outlives a crash must not block a team's deploys for long."""
+        lease = leases.standing(self._fly, machine)
+        if lease is None or lease.owner == DEPLOYER:
+            return
+        if lease.expires_at - self._fly.now() > LONGEST_LEASE:
+            raise Broken("P5", f"{machine.id} is leased until {lease.expires_at} by {lease.owner}")
 
     def _ran_out(self, consumer: Consumer) -> bool:
         """Whether the value was not revoked but reached its end: what a rotation that waits for a

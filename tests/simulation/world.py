@@ -71,6 +71,8 @@ class SimulatedWorld:
             kinds=builtin_kinds(client, self.clock),
             targets=builtin_targets(client),
             fleet=client.fleet,
+            releases=client.releases,
+            prober=client.prober,
             authority=client.authority,
             calls=client.calls,
             clock=self.clock,

@@ -110,3 +110,8 @@ def a_machine(
 def a_policy(share: Share | None = None, **more: object) -> RolloutPolicy:
     """A rollout policy."""
     return RolloutPolicy(max_unavailable=share or Share(percent=33), **more)  # type: ignore[arg-type]
+
+
+def minutes(count: float) -> timedelta:
+    """A span."""
+    return timedelta(minutes=count)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.domain.credential import VERSION_MOVES, VersionState
-from rotator.domain.policy import RolloutMode, RolloutPolicy
+from rotator.domain.policy import RolloutPolicy, Strategy
 from rotator.domain.protocol import (
     BACK,
     BEFORE,
@@ -89,7 +89,7 @@ def test_each_target_is_delivered_and_each_app_rolled_out_once() -> None:
 
 
 def test_an_app_without_rollout_is_not_restarted() -> None:
-    still = a_target("web", rollout=RolloutPolicy(mode=RolloutMode.NONE))
+    still = a_target("web", rollout=RolloutPolicy(strategy=Strategy.NONE))
     steps = planned_steps(a_spec(still), Mode.NORMAL, "rotation", new_id)
     assert StepName.ROLL_OUT not in {s.name for s in steps}
 

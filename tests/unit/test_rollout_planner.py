@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator.domain.machines import MARK_ROLLOUT, MARK_SECRETS_VERSION, Machine
-from rotator.domain.policy import Share
-from rotator.domain.rollout import RolloutPlan, plan_rollout, unavailable_budget
-from tests.unit.builders import a_machine, a_policy
+from rotator.domain.machines import (
+    MARK_CLONE_OF,
+    MARK_REHEARSAL,
+    MARK_ROLLOUT,
+    MARK_SECRETS_VERSION,
+    Machine,
+    MachineEvent,
+)
+from rotator.domain.policy import Asleep, Order, RolloutPolicy, Share, Strategy
+from rotator.domain.rollout import Method, RolloutPlan, plan_rollout, unavailable_budget
+from rotator.domain.sorting import Aim
+from tests.unit.builders import NOW, a_machine, a_policy, minutes
 
 KEY = frozenset({"KEY"})
 STATES = ("started", "starting", "stopped", "suspended", "created", "failed", "destroyed")
@@ -19,6 +29,18 @@ STATES = ("started", "starting", "stopped", "suspended", "created", "failed", "d
 shares = st.one_of(
     st.builds(Share, count=st.integers(1, 20)),
     st.builds(Share, percent=st.integers(1, 100)),
+)
+policies = st.builds(
+    RolloutPolicy,
+    strategy=st.sampled_from(list(Strategy)),
+    max_unavailable=shares,
+    allow_single=st.booleans(),
+    order=st.sampled_from(list(Order)),
+    first=st.sampled_from(((), ("sin",))),
+    last=st.sampled_from(((), ("fra",))),
+    canary=st.integers(0, 3),
+    asleep=st.sampled_from(list(Asleep)),
+    groups=st.sampled_from(((), ("app",))),
 )
 machine_lists = st.lists(
     st.builds(
@@ -29,52 +51,112 @@ machine_lists = st.lists(
         healthy=st.booleans(),
         host_status=st.sampled_from(("ok", "ok", "ok", "unreachable")),
         auto_destroy=st.sampled_from((False, False, True)),
+        autostarts=st.booleans(),
+        has_volume=st.sampled_from((False, False, True)),
+        standby_for=st.sampled_from(((), (), ("primary",))),
+        metadata=st.sampled_from(
+            ({}, {}, {MARK_SECRETS_VERSION: "5"}, {MARK_CLONE_OF: "gone"}, {MARK_REHEARSAL: "app"})
+        ),
     ),
     max_size=25,
 )
 
 
-def plan(machines: list[Machine], share: Share, canary: int = 0, **more: object) -> RolloutPlan:
-    policy = a_policy(share, canary=canary)
-    return plan_rollout(machines, policy, secrets_version=5, names=KEY, **more)  # type: ignore[arg-type]
+def plan(machines: list[Machine], policy: RolloutPolicy, **more: object) -> RolloutPlan:
+    aim = Aim(KEY, 5, delivered_at=NOW, rollout_id="ours")
+    return plan_rollout(machines, policy, aim, **more)  # type: ignore[arg-type]
 
 
-@given(machine_lists, shares, st.integers(0, 3))
+def sizes(planned: RolloutPlan) -> list[list[int]]:
+    return [[len(wave) for wave in each.waves] for each in planned.chains]
+
+
+@given(machine_lists, policies)
 def test_no_wave_takes_more_of_a_group_than_the_budget(
-    machines: list[Machine], share: Share, canary: int
+    machines: list[Machine], policy: RolloutPolicy
 ) -> None:
-    planned = plan(machines, share, canary)
-    for wave in planned.waves:
-        for group in {m.process_group for m in wave}:
-            taken = sum(m.process_group == group for m in wave)
-            assert taken <= planned.budgets[group]
+    planned = plan(machines, policy)
+    for each in planned.chains:
+        in_service = [
+            m
+            for m in machines
+            if m.process_group == each.group
+            and (m.running or m.state == "failed" or not m.reachable)
+            and m.state != "destroyed"
+        ]
+        for wave in each.waves:
+            assert {m.process_group for m in wave} == {each.group}
+            if each.method is Method.IN_PLACE:
+                assert len(wave) <= each.budget
+        if policy.strategy is not Strategy.IMMEDIATE and each.method is Method.IN_PLACE:
+            assert each.budget <= max(1, policy.max_unavailable.of(max(1, len(machines))))
+            assert each.budget <= max(1, len(in_service) - 1)
 
 
-@given(machine_lists, shares, st.integers(0, 3))
+@given(machine_lists, policies, st.booleans())
 def test_every_machine_has_exactly_one_place_in_the_plan(
-    machines: list[Machine], share: Share, canary: int
+    machines: list[Machine], policy: RolloutPolicy, repairing: bool
 ) -> None:
-    planned = plan(machines, share, canary)
-    placed = [m.id for wave in planned.waves for m in wave]
-    placed += [m.id for m in (*planned.asleep, *planned.up_to_date, *planned.unreachable)]
+    planned = plan(machines, policy, repairing=repairing)
+    placed = [m.id for each in planned.chains for wave in each.waves for m in wave]
+    for kind in ("asleep", "at_next_start", "waiting", "up_to_date", "unreachable", "leftovers"):
+        placed += [m.id for m in getattr(planned, kind)]
     placed += [left.machine.id for left in planned.left_out]
     assert sorted(placed) == sorted(m.id for m in machines if m.state != "destroyed")
 
 
-@given(machine_lists, shares)
-def test_nothing_that_is_down_is_restarted(machines: list[Machine], share: Share) -> None:
-    planned = plan(machines, share)
-    for wave in planned.waves:
-        assert all(m.running or m.state == "failed" for m in wave)
-    assert all(not m.running for m in planned.asleep)
-
-
-@given(shares, st.integers(1, 500))
-def test_one_machine_of_a_group_always_stays_unless_it_is_the_only_one(
-    share: Share, size: int
+@given(machine_lists, policies)
+def test_nothing_that_is_down_is_restarted_and_no_snapshot_is_resumed(
+    machines: list[Machine], policy: RolloutPolicy
 ) -> None:
-    budget = unavailable_budget(a_policy(share), size)
-    assert 1 <= budget <= max(1, size - 1)
+    planned = plan(machines, policy)
+    for each in planned.chains:
+        assert all(m.running or m.state == "failed" for wave in each.waves for m in wave)
+    assert all(not m.running for m in (*planned.asleep, *planned.at_next_start))
+
+
+@given(machine_lists, policies)
+def test_a_plan_restarts_a_machine_only_where_nothing_else_proves_the_value(
+    machines: list[Machine], policy: RolloutPolicy
+) -> None:
+    """By brute force: no smaller set of restarts leaves every machine that reads with proof."""
+    machines = machines[:8]
+    planned = plan(machines, policy)
+    restarted = {m.id for each in planned.chains for wave in each.waves for m in wave}
+    candidates = [m for m in machines if m.id in restarted]
+    unproven = {m.id for m in candidates if m.marked_secrets_version < 5}
+    least = next(
+        size
+        for size in range(len(candidates) + 1)
+        if any(unproven <= {m.id for m in some} for some in combinations(candidates, size))
+    )
+    assert len(restarted) == least
+
+
+@given(machine_lists, policies)
+def test_a_group_is_left_with_a_machine_unless_the_policy_says_otherwise(
+    machines: list[Machine], policy: RolloutPolicy
+) -> None:
+    planned = plan(machines, policy)
+    if planned.blockers or policy.allow_single or policy.strategy is Strategy.IMMEDIATE:
+        return
+    for each in planned.chains:
+        members = [m for m in machines if m.process_group == each.group]
+        serving = {m.id for m in members if m.healthy and m.reachable}
+        for wave in each.waves:
+            taken = {m.id for m in wave}
+            others_out = [m for m in members if (m.running or not m.reachable) and not m.healthy]
+            if each.method is Method.IN_PLACE and serving & taken and not others_out:
+                assert serving - taken or len(serving) < len([m for m in members if m.running])
+
+
+@given(shares, st.integers(1, 500), st.integers(0, 20))
+def test_one_machine_of_a_group_always_stays_unless_it_is_the_only_one(
+    share: Share, size: int, down: int
+) -> None:
+    down = min(down, size - 1)
+    budget = unavailable_budget(a_policy(share), size, down)
+    assert 1 <= budget <= max(1, size - down - 1)
 
 
 def test_percentages_are_rounded_down() -> None:
@@ -82,39 +164,163 @@ def test_percentages_are_rounded_down() -> None:
     assert unavailable_budget(a_policy(Share(percent=33)), 2) == 1
 
 
+def test_machines_that_are_stopped_for_good_count_against_the_budget() -> None:
+    machines = [a_machine() for _ in range(6)] + [a_machine(state="stopped")]
+    assert plan(machines, a_policy(Share(count=3))).chains[0].budget == 2
+    asleep = [*machines[:6], a_machine(state="stopped", autostarts=True)]
+    assert plan(asleep, a_policy(Share(count=3))).chains[0].budget == 3
+
+
 def test_a_canary_goes_first_and_alone_in_its_group() -> None:
-    planned = plan([a_machine() for _ in range(6)], Share(count=3), canary=1)
-    assert [len(wave) for wave in planned.waves] == [1, 3, 2]
-    assert planned.canary_waves == 1
+    planned = plan([a_machine() for _ in range(6)], a_policy(Share(count=3), canary=1))
+    assert sizes(planned) == [[1, 3, 2]]
+    assert planned.chains[0].canary_waves == 1
 
 
-def test_machines_go_region_by_region() -> None:
+def test_the_canary_strategy_means_at_least_one_canary() -> None:
+    policy = a_policy(Share(count=3), strategy=Strategy.CANARY)
+    assert sizes(plan([a_machine() for _ in range(4)], policy)) == [[1, 3]]
+
+
+def test_groups_are_chains_of_their_own() -> None:
+    machines = [a_machine(group=group) for group in ("app", "app", "worker", "worker", "worker")]
+    planned = plan(machines, a_policy(Share(count=1)))
+    assert {each.group: len(each.waves) for each in planned.chains} == {"app": 2, "worker": 3}
+    assert planned.waves == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "order"),
+    [
+        ({}, ["fra", "fra", "iad", "sin"]),
+        ({"first": ("sin",)}, ["sin", "fra", "fra", "iad"]),
+        ({"last": ("fra",)}, ["iad", "sin", "fra", "fra"]),
+        ({"order": Order.SPREAD}, ["fra", "iad", "sin", "fra"]),
+        ({"order": Order.SPREAD, "first": ("iad",)}, ["iad", "fra", "sin", "fra"]),
+    ],
+)
+def test_machines_go_in_the_order_of_the_policy(more: dict[str, object], order: list[str]) -> None:
     machines = [a_machine(region=region) for region in ("sin", "fra", "iad", "fra")]
-    planned = plan(machines, Share(count=1))
-    assert [wave[0].region for wave in planned.waves] == ["fra", "fra", "iad", "sin"]
+    planned = plan(machines, a_policy(Share(count=1), **more))
+    assert [wave[0].region for wave in planned.chains[0].waves] == order
+
+
+def test_standbys_go_after_their_primaries_never_with_them() -> None:
+    primaries = [a_machine() for _ in range(3)]
+    standby = replace(a_machine(), standby_for=(primaries[0].id,))
+    planned = plan([standby, *primaries], a_policy(Share(count=3)))
+    assert planned.chains[0].waves == (tuple(primaries), (standby,))
 
 
 def test_a_machine_that_runs_with_the_version_already_is_skipped() -> None:
     marked = a_machine(metadata={MARK_SECRETS_VERSION: "5"})
     older = a_machine(metadata={MARK_SECRETS_VERSION: "4"})
-    planned = plan([marked, older], Share(count=1))
+    planned = plan([marked, older], a_policy(Share(count=1)))
     assert planned.up_to_date == (marked,)
-    assert planned.waves == ((older,),)
+    assert planned.chains[0].waves == ((older,),)
+
+
+def event(type_: str, after_minutes: float) -> MachineEvent:
+    return MachineEvent(type_, "x", "user", NOW + minutes(after_minutes))
+
+
+def test_a_machine_that_somebody_renewed_after_the_delivery_is_skipped() -> None:
+    deployed = a_machine(events=(event("start", 2), event("launch", 2)))
+    assert plan([deployed, a_machine()], a_policy(Share(count=1))).up_to_date == (deployed,)
+
+
+@pytest.mark.parametrize("kind", ["start", "restart"])
+def test_a_mere_start_proves_nothing_because_fly_promises_nothing(kind: str) -> None:
+    started = a_machine(events=(event(kind, 5), event("launch", -5)))
+    assert plan([started, a_machine()], a_policy(Share(count=1))).restarts == 2
+
+
+def test_a_renewal_within_the_clocks_uncertainty_proves_nothing() -> None:
+    close = a_machine(events=(event("launch", 0.25),))
+    assert plan([close, a_machine()], a_policy(Share(count=1))).restarts == 2
 
 
 def test_a_machine_that_this_rollout_updated_but_never_saw_healthy_is_looked_at_again() -> None:
     marks = {MARK_SECRETS_VERSION: "5", MARK_ROLLOUT: "ours"}
     sick = a_machine(healthy=False, metadata=marks)
-    planned = plan([sick, a_machine()], Share(count=1), rollout_id="ours")
-    assert sick in [m for wave in planned.waves for m in wave]
+    planned = plan([sick, a_machine()], a_policy(Share(count=1)))
+    assert sick in [m for wave in planned.chains[0].waves for m in wave]
 
 
 def test_repairing_begins_with_what_is_out_of_service_already() -> None:
     machines = [a_machine(f"{n:014x}") for n in range(3)]
     sick = replace(a_machine("f" * 14), checks=())
-    planned = plan([*machines, sick], Share(count=1), canary=1, repairing=True)
-    assert planned.waves[0] == (sick,)
-    assert planned.canary_waves == 0
+    planned = plan([*machines, sick], a_policy(Share(count=1), canary=1), repairing=True)
+    assert planned.chains[0].waves[0] == (sick,)
+    assert planned.chains[0].canary_waves == 0
+
+
+def test_repairing_is_never_blocked_and_clones_nothing() -> None:
+    policy = a_policy(Share(count=1), strategy=Strategy.BLUE_GREEN)
+    planned = plan([a_machine()], policy, repairing=True)
+    assert planned.chains[0].method is Method.IN_PLACE
+    assert not planned.blockers
+
+
+def test_a_group_of_one_is_refused_with_both_ways_out() -> None:
+    (blocker,) = plan([a_machine()], a_policy()).blockers
+    assert "allow_single" in blocker
+    assert "blue-green" in blocker
+    assert not plan([a_machine()], a_policy(allow_single=True)).blockers
+    assert not plan([a_machine()], a_policy(strategy=Strategy.BLUE_GREEN)).blockers
+    assert not plan([a_machine(healthy=False)], a_policy()).blockers
+    assert not plan([a_machine()], a_policy(), forced=True).blockers
+
+
+def test_volumes_forbid_blue_green_and_the_plan_says_so() -> None:
+    machines = [a_machine(has_volume=True), a_machine(has_volume=True)]
+    planned = plan(machines, a_policy(strategy=Strategy.BLUE_GREEN))
+    assert planned.chains[0].method is Method.IN_PLACE
+    assert "volumes" in " ".join(planned.notes)
+
+
+def test_immediate_takes_everything_at_once_and_says_what_that_means() -> None:
+    policy = a_policy(Share(count=1), strategy=Strategy.IMMEDIATE)
+    planned = plan([a_machine() for _ in range(5)], policy)
+    assert sizes(planned) == [[5]]
+    assert "nothing serves" in " ".join(planned.notes)
+
+
+def test_next_start_updates_what_sleeps_and_leaves_what_runs() -> None:
+    running, asleep = a_machine(), a_machine(state="stopped")
+    planned = plan([running, asleep], a_policy(strategy=Strategy.NEXT_START))
+    assert planned.waiting == (running,)
+    assert planned.asleep == (asleep,)
+    assert not planned.chains
+
+
+def test_next_release_touches_nothing() -> None:
+    machines = [a_machine(), a_machine(state="stopped")]
+    planned = plan(machines, a_policy(strategy=Strategy.NEXT_RELEASE))
+    assert Counter(m.id for m in planned.waiting) == Counter(m.id for m in machines)
+
+
+def test_sleeping_machines_are_left_until_they_start_where_the_policy_says_so() -> None:
+    asleep = a_machine(state="suspended")
+    planned = plan([asleep], a_policy(asleep=Asleep.NEXT_START))
+    assert planned.at_next_start == (asleep,)
+    assert not planned.asleep
+
+
+def test_clones_and_rehearsals_of_a_dead_rollout_are_leftovers() -> None:
+    original = a_machine()
+    ours = a_machine(metadata={MARK_CLONE_OF: original.id, MARK_ROLLOUT: "ours"})
+    dead = a_machine(metadata={MARK_CLONE_OF: original.id, MARK_ROLLOUT: "dead"})
+    rehearsal = a_machine(metadata={MARK_REHEARSAL: "app", MARK_ROLLOUT: "ours"})
+    planned = plan([original, ours, dead, rehearsal], a_policy(allow_single=True))
+    assert {m.id for m in planned.leftovers} == {dead.id, rehearsal.id}
+    assert [left.machine for left in planned.left_out] == [ours]
+    assert planned.chains[0].waves == ((original,),)
+
+
+def test_a_clone_whose_original_is_gone_is_a_machine_like_any_other() -> None:
+    clone = a_machine(metadata={MARK_CLONE_OF: "gone", MARK_ROLLOUT: "dead"})
+    assert plan([clone, a_machine()], a_policy()).restarts == 2
 
 
 @pytest.mark.parametrize(
@@ -122,6 +328,8 @@ def test_repairing_begins_with_what_is_out_of_service_already() -> None:
     [
         ({"group": "fly_app_release_command"}, "for its own ends"),
         ({"metadata": {"fly_builder_id": "x"}}, "builder"),
+        ({"metadata": {"fly-managed-postgres": "true"}}, "managed Postgres"),
+        ({"metadata": {"fly_platform_version": "fks"}}, "another platform"),
         ({"schedule": "daily"}, "schedule"),
         ({"auto_destroy": True}, "destroys itself"),
         ({"reads": frozenset({"OTHER"})}, "does not read"),
@@ -130,12 +338,24 @@ def test_repairing_begins_with_what_is_out_of_service_already() -> None:
 def test_what_is_none_of_a_rollouts_business_is_listed_with_the_reason(
     more: dict[str, object], why: str
 ) -> None:
-    (left,) = plan([a_machine(**more)], Share(count=1)).left_out  # type: ignore[arg-type]
+    (left,) = plan([a_machine(**more)], a_policy()).left_out  # type: ignore[arg-type]
     assert why in left.reason
+
+
+def test_loose_machines_without_a_platform_are_the_apps_own() -> None:
+    machines = [a_machine(), a_machine(metadata={"fly_platform_version": "v2"})]
+    assert plan(machines, a_policy()).restarts == 2
+
+
+def test_groups_that_do_not_read_the_value_are_left_out_by_policy() -> None:
+    machines = [a_machine(group="worker"), a_machine(), a_machine()]
+    planned = plan(machines, a_policy(groups=("app",)))
+    assert [left.machine.process_group for left in planned.left_out] == ["worker"]
+    assert planned.restarts == 2
 
 
 def test_a_single_machine_and_an_unreachable_one_are_said_before_it_starts() -> None:
     away = a_machine(host_status="unreachable", config=None, group="worker")
-    notes = " ".join(plan([a_machine(), away], Share(count=1)).notes)
+    notes = " ".join(plan([a_machine(), away], a_policy(allow_single=True)).notes)
     assert "one machine" in notes
     assert "can't be reached" in notes

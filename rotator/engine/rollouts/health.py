@@ -1,0 +1,156 @@
+"""See a machine start and become healthy: Fly's wait endpoint, its checks, a probe of our own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from rotator.domain.errors import Busy, Drift, NotYet, OutcomeUnknown, RetryLater
+from rotator.domain.machines import (
+    DOWN_STATES,
+    FAILED_STATES,
+    GONE_STATES,
+    Machine,
+)
+from rotator.engine.rollouts.run import RolloutRun
+
+_BOOTING = frozenset({"starting", "restarting", "updating", "replacing", "creating"})
+_EXPECTED_SHARE = 0.95
+"""When to look first at a machine's checks: this much of the time that the quickest one took."""
+_POLL_SHARE = 0.04
+"""How long to wait between looks, as a share of the time that has passed since the start."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a machine. `problem` is None where all is well, also if it went to sleep."""
+
+    machine: Machine
+    problem: str | None = None
+    started_at: datetime | None = None
+    healthy_at: datetime | None = None
+
+    @property
+    def asleep(self) -> bool:
+        """The proxy put it to sleep right after its start, which is no failure."""
+        return self.machine.state in DOWN_STATES
+
+    @property
+    def gone(self) -> bool:
+        """Somebody destroyed it."""
+        return self.machine.state in GONE_STATES
+
+
+async def wait_started(run: RolloutRun, machine: Machine) -> Machine:
+    """Wait in slices of what the API allows, until the deadline; gives the machine as it is then.
+
+    A version that somebody else replaced meanwhile is read again and waited for instead: it
+    started after the secrets were set, so it holds them (P8).
+    """
+    clock = run.parts.clock
+    deadline = clock.now() + run.rollout.policy.start_timeout
+    current = machine
+    while True:
+        left = (deadline - clock.now()).total_seconds()
+        if left <= 0:
+            return current
+        slice_seconds = max(1, min(run.parts.limits.wait_slice_seconds, int(left)))
+        try:
+            await run.parts.fleet.wait(
+                run.rollout.app,
+                machine.id,
+                instance_id=current.instance_id,
+                timeout_seconds=slice_seconds,
+            )
+        except NotYet:
+            current = await read(run, machine.id)
+            if current.state in DOWN_STATES | FAILED_STATES | GONE_STATES:
+                return current
+            continue
+        except (Drift, RetryLater) as error:
+            await clock.sleep(error.after_seconds or 1 if isinstance(error, RetryLater) else 1)
+            current = await read(run, machine.id)
+            continue
+        current = await read(run, machine.id)
+        if current.state not in _BOOTING:
+            return current
+
+
+async def see_healthy(run: RolloutRun, started: Machine) -> Verdict:
+    """Watch a machine that has settled until all of its checks pass.
+
+    Fly has no wait for checks, so this is the one poll. What the first machines of the group
+    took tells when the next ones are worth a look, so that a big fleet costs few calls.
+    """
+    if started.state in FAILED_STATES:
+        return Verdict(started, f"its state is {started.state}")
+    if started.state not in {"started"} | DOWN_STATES | GONE_STATES:
+        within = f"{run.rollout.policy.start_timeout.total_seconds():.0f} s"
+        return Verdict(started, f"not started within {within}: {started.state}")
+    clock = run.parts.clock
+    began = clock.now()
+    deadline = began + run.rollout.policy.health_timeout
+    machine = started
+    while True:
+        if machine.state in DOWN_STATES | GONE_STATES:
+            return Verdict(machine, started_at=began)
+        if machine.crash_looping:
+            return Verdict(machine, "it starts and dies again", began)
+        if machine.healthy:
+            problem = await _probe(run, machine)
+            if problem is None:
+                run.pace.learn(machine.process_group, (clock.now() - began).total_seconds())
+                return Verdict(machine, None, began, clock.now())
+            if clock.now() >= deadline:
+                return Verdict(machine, problem, began)
+        elif clock.now() >= deadline:
+            return Verdict(machine, _why_unhealthy(run, machine), began)
+        await clock.sleep(_pause(run, machine, (clock.now() - began).total_seconds()))
+        machine = await _read_again(run, machine)
+
+
+def _pause(run: RolloutRun, machine: Machine, waited: float) -> float:
+    """How long to wait before the next look: a share of what has passed, or until it is likely."""
+    limits = run.parts.limits
+    shortest, longest = limits.shortest_poll.total_seconds(), limits.longest_poll.total_seconds()
+    pause = min(max(shortest, waited * _POLL_SHARE), longest)
+    expected = run.pace.fastest.get(machine.process_group, 0.0) * _EXPECTED_SHARE
+    return max(pause, expected - waited)
+
+
+async def _read_again(run: RolloutRun, machine: Machine) -> Machine:
+    try:
+        return await read(run, machine.id)
+    except (NotYet, Busy, OutcomeUnknown):
+        return machine
+
+
+async def _probe(run: RolloutRun, machine: Machine) -> str | None:
+    wanted = run.rollout.policy.probe
+    return None if wanted is None else await run.parts.prober.probe(machine, wanted)
+
+
+def _why_unhealthy(run: RolloutRun, machine: Machine) -> str:
+    bad = [f"{c.name} is {c.status}" for c in machine.checks if c.status != "passing"]
+    why = ", ".join(bad) or "no check has reported"
+    within = f"{run.rollout.policy.health_timeout.total_seconds():.0f} s"
+    return f"not healthy within {within}: {why}"
+
+
+def flapped(machine: Machine, *, instance_id: str | None, since: datetime) -> str | None:
+    """What went wrong with a machine since it was seen healthy, or None.
+
+    Another version of it is somebody else's deploy, and a machine that the proxy put to sleep did
+    what it should: neither says anything about the new value.
+    """
+    if machine.state in DOWN_STATES | GONE_STATES or machine.instance_id != instance_id:
+        return None
+    died = [e for e in machine.events if e.type == "exit" and e.at > since and not e.requested_stop]
+    if died:
+        return f"it died {len(died)} times within the soak"
+    return None if machine.healthy else "its checks failed within the soak"
+
+
+async def read(run: RolloutRun, machine_id: str) -> Machine:
+    """The machine, fresh."""
+    return await run.parts.fleet.machine(run.rollout.app, machine_id)

@@ -1,0 +1,165 @@
+"""The plan of a rollout over the machines as they are, and its record in the database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from rotator.domain.events import Action, Outcome
+from rotator.domain.machines import Machine
+from rotator.domain.ports import AppLock, Unit
+from rotator.domain.rollout import RolloutPlan, plan_rollout
+from rotator.domain.rotation import MachineRestart, RestartState, Rollout, RolloutState
+from rotator.domain.sorting import LeftOut
+from rotator.engine.adoption import all_machines, may_hold
+from rotator.engine.parts import Parts
+from rotator.engine.rollouts.run import FleetView, RolloutRun
+from rotator.engine.rollouts.wanted import Wanted
+from rotator.engine.step import StepContext
+
+
+async def plan_for(parts: Parts, wanted: Wanted, rollout_id: str | None = None) -> RolloutPlan:
+    """Plan over the machines as they are; a roll-back leaves out who never took the value up."""
+    machines = await all_machines(parts.fleet, wanted.app)
+    spared: list[LeftOut] = []
+    if wanted.undoes is not None:
+        number, begun = wanted.undoes
+        spared = [
+            LeftOut(m, "it never took up the new value")
+            for m in machines
+            if not may_hold(m, floor=number, delivered_at=begun)
+        ]
+    untouched = {left.machine.id for left in spared}
+    plan = plan_rollout(
+        [m for m in machines if m.id not in untouched],
+        wanted.policy,
+        replace(wanted.aim, rollout_id=rollout_id),
+        repairing=wanted.repairing,
+        forced=wanted.emergency,
+    )
+    return replace(plan, left_out=(*plan.left_out, *spared))
+
+
+async def begin(ctx: StepContext, wanted: Wanted, lock: AppLock) -> tuple[RolloutRun, RolloutPlan]:
+    """Go on with the rollout that a crash or a pause left, or open a new one."""
+    parts = ctx.parts
+    async with parts.store.view() as unit:
+        left = await unit.open_rollout(wanted.app)
+        served = await unit.rotations_of(left.id) if left is not None else ()
+        rows = await unit.machine_restarts(left.id) if left is not None else ()
+    resumed = (
+        left is not None
+        and ctx.rotation.id in served
+        and left.secrets_version == wanted.secrets_version
+    )
+    now = parts.clock.now()
+    rollout = (
+        replace(left, state=RolloutState.RUNNING, error=None)
+        if left is not None and resumed
+        else _opened(wanted, parts.new_id(), now)
+    )
+    plan = await plan_for(parts, wanted, rollout.id)
+    rollout = rollout if resumed else replace(rollout, waves=plan.waves)
+    run = RolloutRun(
+        parts=parts,
+        rollout=rollout,
+        lock=lock,
+        credential=ctx.credential,
+        rotation=ctx.rotation,
+        aim=wanted.aim,
+        repairing=wanted.repairing,
+        fleet=FleetView(parts, wanted.app),
+        halted=ctx.halted,
+        rows={row.machine_id: row for row in rows} if resumed else {},
+    )
+    async with parts.store.unit() as unit:
+        if left is not None and not resumed:
+            await _overtake(unit, left, rollout.id, lock, now)
+        await unit.save_rollout(rollout, lock)
+        await unit.link_rollout(rollout.id, ctx.rotation.id)
+        if not resumed:
+            await unit.append(run.event(Action.ROLLOUT_STARTED, Outcome.INTENT))
+    if left is not None and not resumed:
+        await _give_back_traffic(run, [r.machine_id for r in rows if _cordoned_by_us(r)])
+    await record_plan(run, plan)
+    return run, plan
+
+
+def _opened(wanted: Wanted, rollout_id: str, now: datetime) -> Rollout:
+    return Rollout(
+        id=rollout_id,
+        app=wanted.app,
+        secrets_version=wanted.secrets_version,
+        policy=wanted.policy,
+        state=RolloutState.RUNNING,
+        waves=0,
+        started_at=now,
+        organization=wanted.organization,
+    )
+
+
+async def _overtake(
+    unit: Unit, left: Rollout, rollout_id: str, lock: AppLock, now: datetime
+) -> None:
+    overtaken = replace(
+        left,
+        state=RolloutState.ABANDONED,
+        ended_at=now,
+        error=f"overtaken by rollout {rollout_id}",
+    )
+    await unit.save_rollout(overtaken, lock)
+
+
+def _cordoned_by_us(row: MachineRestart) -> bool:
+    return row.drained_at is not None and row.ended_at is None
+
+
+async def _give_back_traffic(run: RolloutRun, machine_ids: list[str]) -> None:
+    """Machines that the abandoned rollout was draining are put back into the proxy."""
+    if not machine_ids:
+        return
+    present = {m.id: m for m in await run.fleet.fresh()}
+    for machine_id in machine_ids:
+        machine = present.get(machine_id)
+        if machine is not None and machine.cordoned:
+            await run.parts.fleet.uncordon(run.rollout.app, machine_id, None)
+
+
+async def record_plan(run: RolloutRun, plan: RolloutPlan) -> None:
+    """One row a machine from the start, so that progress shows what is still to come."""
+    rows = [
+        (machine, number, RestartState.PLANNED, "")
+        for each in plan.chains
+        for number, wave in enumerate(each.waves, start=1)
+        for machine in wave
+    ]
+    rows += [(machine, 0, RestartState.PLANNED, "") for machine in plan.asleep]
+    rows += [
+        (m, 0, RestartState.AT_NEXT_START, f"it is {m.state}, and takes the value when it starts")
+        for m in plan.at_next_start
+    ]
+    rows += [
+        (m, 0, RestartState.AT_NEXT_START, "it is left running (policy)") for m in plan.waiting
+    ]
+    rows += [
+        (m, 0, RestartState.UP_TO_DATE, "it already runs with the value") for m in plan.up_to_date
+    ]
+    rows += [
+        (m, 0, RestartState.UNREACHABLE, f"its host is {m.host_status}") for m in plan.unreachable
+    ]
+    rows += [(left.machine, 0, RestartState.LEFT_OUT, left.reason) for left in plan.left_out]
+    async with run.parts.store.unit() as unit:
+        for machine, wave, state, note in rows:
+            if _stands(run, machine, state):
+                continue
+            await run.save(run.row(machine, wave, state, note), unit=unit)
+
+
+def _stands(run: RolloutRun, machine: Machine, state: RestartState) -> bool:
+    """Whether the record that an earlier pass left says more than the plan does. One that failed
+    and has recovered since is told anew."""
+    known = run.rows.get(machine.id)
+    if known is None or state is RestartState.PLANNED:
+        return False
+    recovered = known.state is RestartState.FAILED and state is RestartState.UP_TO_DATE
+    return not recovered

@@ -1,0 +1,180 @@
+"""Run a plan: groups side by side, wave by wave, never more out of service than allowed (P4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rotator.domain.errors import Held, NotYet, RetryLater
+from rotator.domain.machines import Machine
+from rotator.domain.policy import Strategy
+from rotator.domain.rollout import Chain, Method, RolloutPlan
+from rotator.domain.rotation import MachineRestart, RestartState
+from rotator.engine.concurrency import together
+from rotator.engine.rollouts.bluegreen import replace_machines
+from rotator.engine.rollouts.gate import Gate
+from rotator.engine.rollouts.health import flapped, read
+from rotator.engine.rollouts.machine import restart_machine
+from rotator.engine.rollouts.rehearsal import rehearse
+from rotator.engine.rollouts.run import RolloutRun
+
+_CROWDED_PAUSE = 5.0
+
+
+async def run_plan(run: RolloutRun, plan: RolloutPlan, gate: Gate) -> None:
+    """Restart what the plan says: rehearsals, then the groups, then what sleeps.
+
+    What went wrong is in the gate. Machines that sleep come last, so that a bad value is found
+    before they are touched.
+    """
+    if run.rollout.policy.rehearsal is not None and not run.repairing:
+        await _guarded(gate, [rehearse(run, each, gate) for each in plan.chains])
+    # No group goes on before the canaries of all have shown that the value can be lived with.
+    await _guarded(gate, [_canaries(run, each, gate) for each in plan.chains])
+    await _guarded(gate, [_the_rest(run, each, gate) for each in plan.chains])
+    if plan.asleep and await gate.may_go_on():
+        rows = [run.row(m, 0, RestartState.PLANNED, "") for m in plan.asleep]
+        await _guarded(gate, [_restart_all(run, rows, gate)])
+
+
+async def _guarded(gate: Gate, jobs: Iterable[Coroutine[object, object, object]]) -> None:
+    """Run side by side. What stops one for now shuts the gate; the others end their wave."""
+
+    async def one(job: Coroutine[object, object, object]) -> None:
+        try:
+            await job
+        except RetryLater as error:
+            gate.hold(error)
+
+    await together([one(job) for job in jobs])
+
+
+async def _canaries(run: RolloutRun, planned: Chain, gate: Gate) -> None:
+    if planned.canary_waves:
+        await _run_waves(run, planned, range(1, planned.canary_waves + 1), gate)
+
+
+async def _the_rest(run: RolloutRun, planned: Chain, gate: Gate) -> None:
+    if planned.method is Method.BLUE_GREEN:
+        if await gate.may_go_on():
+            await replace_machines(run, planned, gate)
+        return
+    await _run_waves(run, planned, range(planned.canary_waves + 1, len(planned.waves) + 1), gate)
+
+
+async def _run_waves(run: RolloutRun, planned: Chain, numbers: range, gate: Gate) -> None:
+    policy = run.rollout.policy
+    hurried = policy.strategy is Strategy.IMMEDIATE
+    for number in numbers:
+        wave = planned.waves[number - 1]
+        if number > 1 and not hurried:
+            await run.parts.clock.sleep(policy.stagger.total_seconds())
+        if not await gate.may_go_on():
+            return
+        done = await _run_wave(run, planned, wave, number, gate)
+        canary = number <= planned.canary_waves
+        soak = policy.canary_soak if canary else policy.soak
+        if soak and not hurried and not run.repairing and not gate.shut:
+            await _soak(run, done, soak, gate)
+
+
+async def _run_wave(
+    run: RolloutRun, planned: Chain, wave: Sequence[Machine], number: int, gate: Gate
+) -> list[MachineRestart]:
+    """Restart a wave, in smaller portions while other machines of the group are out of service."""
+    done: list[MachineRestart] = []
+    left = list(wave)
+    begun = run.now
+    while left and not gate.shut:
+        if run.rollout.policy.strategy is Strategy.IMMEDIATE:
+            portion: Sequence[Machine] = left
+        else:
+            portion = await _affordable(run, planned, left, begun)
+        rows = [run.row(machine, number, RestartState.PLANNED, "") for machine in portion]
+        done += await _restart_all(run, rows, gate)
+        taken = {machine.id for machine in portion}
+        left = [machine for machine in left if machine.id not in taken]
+        begun = run.now
+    return done
+
+
+async def _affordable(
+    run: RolloutRun, planned: Chain, wave: Sequence[Machine], begun: datetime
+) -> Sequence[Machine]:
+    """The machines of the wave that may go now, given who is out of service already (P4)."""
+    clock = run.parts.clock
+    deadline = clock.now() + run.rollout.policy.health_timeout
+    present = await run.fleet.since(begun)
+    while True:
+        portion = within_budget(planned, wave, present)
+        if portion:
+            return portion
+        if clock.now() >= deadline:
+            raise NotYet(
+                f"other machines of {run.rollout.app} are out of service: restarting one more "
+                "would leave fewer than the policy allows",
+                after_seconds=60,
+            )
+        await clock.sleep(_CROWDED_PAUSE)
+        present = await run.fleet.fresh()
+
+
+def within_budget(
+    planned: Chain, wave: Sequence[Machine], present: Iterable[Machine]
+) -> list[Machine]:
+    """Cut a wave down so that, with those that are unhealthy now, its group keeps its budget."""
+    in_wave = {machine.id for machine in wave}
+    away = sum(
+        machine.process_group == planned.group
+        and (machine.running or not machine.reachable or machine.state == "failed")
+        and not machine.healthy
+        and machine.id not in in_wave
+        for machine in present
+    )
+    return list(wave[: max(0, planned.budget - away)])
+
+
+async def _restart_all(
+    run: RolloutRun, rows: Sequence[MachineRestart], gate: Gate
+) -> list[MachineRestart]:
+    """Restart these side by side. One that could not be finished now must not cut its neighbours
+    short: its error is raised when all of them have ended."""
+
+    places = asyncio.Semaphore(run.parts.limits.machines_at_once)
+
+    async def one(row: MachineRestart) -> MachineRestart | RetryLater:
+        async with places:
+            try:
+                return await restart_machine(run, row)
+            except RetryLater as error:
+                return error
+
+    results = await together([one(row) for row in rows])
+    ended = [each for each in results if isinstance(each, MachineRestart)]
+    gate.note(ended)
+    errors = [each for each in results if isinstance(each, RetryLater)]
+    if errors:
+        raise next((each for each in errors if not isinstance(each, Held)), errors[0])
+    return ended
+
+
+async def _soak(
+    run: RolloutRun, done: Sequence[MachineRestart], soak: timedelta, gate: Gate
+) -> None:
+    """Give the machines time to show that they last: one look at the end tells of every exit."""
+    fresh = [each for each in done if each.state is RestartState.HEALTHY and each.healthy_at]
+    if not fresh:
+        return
+    await run.parts.clock.sleep(soak.total_seconds())
+
+    async def look(row: MachineRestart) -> MachineRestart:
+        assert row.healthy_at is not None
+        machine = await read(run, row.machine_id)
+        problem = flapped(machine, instance_id=row.new_instance_id, since=row.healthy_at)
+        if problem is None:
+            return row
+        return await run.save(replace(row, state=RestartState.FAILED, note=problem))
+
+    gate.note(await together([look(row) for row in fresh]))

@@ -1,0 +1,718 @@
+"""Rollouts that nobody notices: under load, with every strategy, and when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rotator.domain.credential import VersionState
+from rotator.domain.machines import Machine as SeenMachine
+from rotator.domain.policy import Probe
+from rotator.domain.rotation import (
+    Mode,
+    RestartState,
+    RolloutState,
+    RotationState,
+)
+from rotator.engine import jobs
+from rotator.engine.request import undo
+from rotator.engine.rollouts.control import abort_rollout, pause, resume
+from rotator.simulator import deploys, leases
+from rotator.simulator import machines as fly_machines
+from rotator.simulator.faults import Fault, Match
+from tests.simulation.rollout_story import (
+    PEER,
+    SECOND,
+    asked,
+    failed_requests,
+    held,
+    instances,
+    killed_when,
+    machines,
+    meanwhile,
+    newest_rollout,
+    requests_so_far,
+    session,
+    sickened,
+    start_load,
+    token,
+    until,
+    updates,
+    values,
+)
+from tests.simulation.story import Story, tell
+from tests.simulation.world import OPERATOR
+
+SUCCEEDED, ROLLED_BACK = RotationState.SUCCEEDED, RotationState.ROLLED_BACK
+
+
+def test_a_rotation_of_every_kind_fails_no_request() -> None:
+    async def story(s: Story) -> None:
+        text = session() + token().split("\n\n")[1] + PEER.format(folder=s.world.folder)
+        await s.apply(text)
+        start_load(s)
+        for name in ("session", "ci-web", "office"):
+            await until(s, await asked(s, name), SUCCEEDED)
+        assert failed_requests(s) == 0
+
+    tell(story)
+
+
+def test_immediate_shows_that_the_load_would_notice() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('strategy = "immediate"'))
+        start_load(s)
+        await until(s, await asked(s, "ci-web"), SUCCEEDED)
+        assert failed_requests(s) > 50
+        _, rows = await newest_rollout(s, "api")
+        assert {row.wave for row in rows} == {1}
+
+    tell(story)
+
+
+def test_a_revocation_before_the_rollout_shows_that_the_load_would_notice() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token())
+        await held(s, "ci-web")
+        start_load(s)
+        await until(s, await asked(s, "ci-web", Mode.REVOKE_FIRST), SUCCEEDED)
+        assert failed_requests(s) > 50
+
+    tell(story)
+
+
+# Failure
+
+
+def test_a_third_machine_that_never_gets_healthy_turns_the_fleet_back() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\nhealth_timeout = "40s"'))
+        await held(s, "ci-web")
+        before = values(s, "api", "WEB_DEPLOY_TOKEN")
+        third = machines(s, "api")[2]
+        start_load(s)
+        rotation = await asked(s, "ci-web")
+        await sickened(s, rotation, third)
+        await until(s, rotation, ROLLED_BACK)
+        assert values(s, "api", "WEB_DEPLOY_TOKEN") == before
+        assert failed_requests(s) == 0
+
+    tell(story)
+
+
+def test_a_value_that_the_app_cannot_live_with_stops_at_the_canary() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('canary = 1\nhealth_timeout = "40s"'))
+        await held(s, "session")
+        before, stood = values(s), instances(s)
+        start_load(s)
+        s.world.fly.apps["web"].refuse_next.add("SESSION_KEY")
+        await until(s, await asked(s, "session"), ROLLED_BACK)
+        assert values(s) == before
+        changed = {m for m, instance in instances(s).items() if stood[m] != instance}
+        assert len(changed) <= 2, "a canary in each group, and nothing else"
+        assert failed_requests(s) == 0
+
+    tell(story)
+
+
+@pytest.mark.parametrize("how", ["checks", "command"])
+def test_a_rehearsal_that_fails_touches_no_machine_in_production(how: str) -> None:
+    rehearsal = "true" if how == "checks" else '{ command = ["false"] }'
+
+    async def story(s: Story) -> None:
+        await s.apply(session(f'rehearsal = {rehearsal}\nhealth_timeout = "40s"'))
+        await held_without_rehearsal(s)
+        stood = instances(s)
+        if how == "checks":
+            s.world.fly.apps["web"].refuse_next.add("SESSION_KEY")
+        rotation = await asked(s, "session")
+        await until(s, rotation, ROLLED_BACK)
+        assert instances(s) == stood
+        async with s.parts.store.view() as unit:
+            (rollout, *_) = await unit.rollouts_of(rotation.id)
+            rows = await unit.machine_restarts(rollout.id)
+        assert "the rehearsal failed" in " ".join(row.note for row in rows)
+
+    async def held_without_rehearsal(s: Story) -> None:
+        await s.apply(session())
+        await held(s, "session")
+        await s.apply(session(f'rehearsal = {rehearsal}\nhealth_timeout = "40s"'))
+
+    tell(story)
+
+
+def test_a_rehearsal_that_passes_leaves_nothing_behind() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('rehearsal = { command = ["true"] }'))
+        before = set(instances(s))
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        assert set(instances(s)) == before
+        _, rows = await newest_rollout(s)
+        assert sum(row.state is RestartState.REHEARSED for row in rows) == 2
+
+    tell(story)
+
+
+def test_a_failed_machine_pauses_the_rollout_until_a_person_lets_it_go_on() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('on_failure = "pause"\nmax_unavailable = 1\nhealth_timeout = "40s"'))
+        sick = machines(s, "api")[1]
+        rotation = await asked(s, "ci-web")
+        await sickened(s, rotation, sick)
+        rollout, _ = await newest_rollout(s, "api")
+        assert rollout.state is RolloutState.PAUSED
+        assert sick.id in (rollout.error or "")
+        assert (await s.rotation(rotation.id)).state is RotationState.RUNNING
+        await s.days(2, step_hours=6)
+        assert (await newest_rollout(s, "api"))[0].state is RolloutState.PAUSED
+        sick.unhealthy_instance = ""
+        await resume(s.parts, rollout.id, OPERATOR, "mended")
+        await until(s, rotation, SUCCEEDED)
+        ended, rows = await newest_rollout(s, "api")
+        assert ended.id == rollout.id
+        assert {row.state for row in rows} <= {RestartState.HEALTHY, RestartState.UP_TO_DATE}
+
+    tell(story)
+
+
+def test_a_paused_rollout_is_aborted_and_everything_goes_back() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('on_failure = "pause"\nmax_unavailable = 1\nhealth_timeout = "40s"'))
+        await held(s, "ci-web")
+        before = values(s, "api", "WEB_DEPLOY_TOKEN")
+        rotation = await asked(s, "ci-web")
+        await sickened(s, rotation, machines(s, "api")[1])
+        rollout, _ = await newest_rollout(s, "api")
+        assert await abort_rollout(s.parts, rollout.id, OPERATOR, "no") == [rotation.id]
+        await until(s, rotation, ROLLED_BACK)
+        assert values(s, "api", "WEB_DEPLOY_TOKEN") == before
+
+    tell(story)
+
+
+def test_a_rollout_goes_on_within_its_failure_budget_and_says_so() -> None:
+    async def story(s: Story) -> None:
+        policy = 'on_failure = "continue"\nfailure_budget = 1\nmax_unavailable = 2'
+        await s.apply(token(policy + '\nhealth_timeout = "40s"'))
+        rotation = await asked(s, "ci-web")
+        await sickened(s, rotation, machines(s, "api")[1])
+        await until(s, rotation, SUCCEEDED)
+        rollout, rows = await newest_rollout(s, "api")
+        assert [row.state for row in rows].count(RestartState.FAILED) == 1
+        assert rollout.state is RolloutState.PARTIAL
+        assert "not healthy within" in (rollout.error or "")
+
+    tell(story)
+
+
+def test_a_machine_that_flaps_within_the_soak_stops_the_rollout() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('soak = "1m"\nmax_unavailable = 1\nhealth_timeout = "40s"'))
+        await held(s, "ci-web")
+        first = machines(s, "api")[0]
+        rotation = await asked(s, "ci-web")
+
+        def crash() -> None:
+            fly_machines.note(
+                s.world.fly,
+                first,
+                s.parts.clock.now() + timedelta(seconds=1),
+                ("exit", "stopped", "flyd"),
+                {"exit_event": {"exit_code": 1, "requested_stop": False, "restarting": True}},
+            )
+
+        await meanwhile(
+            s, rotation, lambda r: r.machine_id == first.id and r.healthy_at is not None, crash
+        )
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            rollouts = await unit.rollouts_of(rotation.id)
+        assert "within the soak" in (rollouts[0].error or "")
+
+    tell(story)
+
+
+# Other people and other powers
+
+
+def test_a_deploy_in_the_middle_is_not_undone_and_not_repeated() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\nstagger = "40s"'))
+        rotation = await asked(s, "ci-web")
+        app = s.world.fly.apps["api"]
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.state is RestartState.HEALTHY,
+            lambda: deploys.deploy(s.world.fly, app, force=True),
+        )
+        await until(s, rotation, SUCCEEDED)
+        newest = str(len(app.releases))
+        shown = {m.config["metadata"]["fly_release_version"] for m in machines(s, "api")}  # type: ignore[index]
+        assert shown == {newest}, "the deploy's release stays named"
+
+    tell(story)
+
+
+def test_a_machine_destroyed_in_the_middle_is_dropped() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        rotation = await asked(s, "ci-web")
+        last = machines(s, "api")[-1]
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.state is RestartState.HEALTHY,
+            lambda: fly_machines.destroy(s.world.fly, last),
+        )
+        await until(s, rotation, SUCCEEDED)
+        _, rows = await newest_rollout(s, "api")
+        gone = [row for row in rows if row.machine_id == last.id]
+        assert [row.state for row in gone] == [RestartState.GONE]
+
+    tell(story)
+
+
+def test_a_machine_that_appears_in_the_middle_is_picked_up() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        rotation = await asked(s, "ci-web")
+        model = machines(s, "api")[0]
+
+        def scale() -> None:
+            made = fly_machines.create(s.world.fly, model.app, model.config, "fra")
+            made.booted = made.pinned = replace(model.app.snapshot(), version=1)
+
+        await meanwhile(s, rotation, lambda r: r.state is RestartState.HEALTHY, scale)
+        await until(s, rotation, SUCCEEDED)
+        assert len(values(s, "api", "WEB_DEPLOY_TOKEN")) == 1
+
+    tell(story)
+
+
+def test_an_unreachable_host_holds_the_revocation_until_it_is_back() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token(overlap="0s"))
+        away = machines(s, "api")[3]
+        away.host_status = "unreachable"
+        start_load(s)
+        rotation = await asked(s, "ci-web")
+        await s.work()
+        assert (await s.rotation(rotation.id)).state is RotationState.RUNNING
+        assert len(s.living()) == 2, "the old value is still valid"
+        away.host_status = "ok"
+        await until(s, rotation, SUCCEEDED)
+        assert len(s.living()) == 1
+        assert failed_requests(s) == 0
+
+    tell(story)
+
+
+def test_a_lease_held_by_a_deploy_is_waited_for() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('start_timeout = "1m"'))
+        taken = machines(s, "api")[0]
+        leases.acquire(
+            s.world.fly, taken, "", owner="deploy@example.com", ttl_seconds=400, description=""
+        )
+        rotation = await asked(s, "ci-web")
+        await until(s, rotation, SUCCEEDED)
+        assert (await s.rotation(rotation.id)).state is SUCCEEDED
+
+    tell(story)
+
+
+def test_a_lease_that_was_stolen_after_it_ran_out_costs_no_second_restart() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        rotation = await asked(s, "ci-web")
+        first = machines(s, "api")[0]
+
+        def steal() -> None:
+            first.lease = None
+            leases.acquire(
+                s.world.fly, first, "", owner="thief@example.com", ttl_seconds=60, description=""
+            )
+
+        await meanwhile(s, rotation, lambda r: r.state is RestartState.CHECKING, steal)
+        await until(s, rotation, SUCCEEDED)
+        assert len(updates(s)) == 4
+
+    tell(story)
+
+
+def test_an_api_that_is_down_for_ten_minutes_only_delays() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        start_load(s)
+        rotation = await asked(s, "ci-web")
+
+        async def outage() -> None:
+            s.world.fly.faults.rates.refused = 1.0
+            await s.parts.clock.sleep(600)
+            s.world.fly.faults.rates.refused = 0.0
+
+        await meanwhile(s, rotation, lambda r: r.state is RestartState.STARTING, outage)
+        await until(s, rotation, SUCCEEDED, ROLLED_BACK)
+        assert (await s.rotation(rotation.id)).state is SUCCEEDED
+        assert failed_requests(s) == 0
+        assert len(updates(s)) == 4
+
+    tell(story)
+
+
+PHASES = [
+    RestartState.LEASING,
+    RestartState.DRAINING,
+    RestartState.UPDATING,
+    RestartState.STARTING,
+    RestartState.CHECKING,
+    RestartState.HEALTHY,
+]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_kill_in_any_phase_of_a_machine_restarts_none_of_them_twice(phase: RestartState) -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\ndrain = "3s"'))
+        start_load(s)
+        rotation = await asked(s, "ci-web")
+        heir = await killed_when(s, rotation, phase)
+        await until(heir, rotation, SUCCEEDED)
+        assert len(updates(heir)) == 4
+        assert len(set(updates(heir))) == 4
+        assert failed_requests(heir) == 0
+        assert not any(m.cordoned for m in machines(heir, "api"))
+
+    tell(story)
+
+
+# Strategies
+
+
+def test_next_start_restarts_nothing_and_takes_each_machine_when_it_sleeps() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('strategy = "next-start"\nmax_wait = "1d"', overlap="0s"))
+        running = [m for m in s.world.fly.apps["web"].machines.values() if m.state == "started"]
+        stood = {m.id: m.instance_id for m in running}
+        rotation = await asked(s, "session")
+        await s.work()
+        await s.days(1.1, step_hours=1)
+        assert {m.id: m.instance_id for m in running} == stood
+        assert (await s.rotation(rotation.id)).state is RotationState.RUNNING
+        assert "rollout.waiting" in [str(a) for a in await s.actions()]
+        for machine in running:
+            fly_machines.stop(s.world.fly, machine, source="proxy")
+            await s.days(0.05, step_hours=0.3)
+            fly_machines.start(s.world.fly, machine, source="proxy")
+        await s.days(0.1, step_hours=0.3)
+        assert (await s.rotation(rotation.id)).state is SUCCEEDED
+        assert len(values(s)) == 1
+
+    tell(story)
+
+
+def test_next_release_waits_for_the_teams_deploy() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('strategy = "next-release"'))
+        stood = instances(s)
+        rotation = await asked(s, "session")
+        await s.days(0.5, step_hours=1)
+        assert instances(s) == stood
+        deploys.deploy(s.world.fly, s.world.fly.apps["web"], force=True)
+        await s.days(0.2, step_hours=0.5)
+        assert (await s.rotation(rotation.id)).state is SUCCEEDED
+        assert not updates(s), "the deploy did it all"
+
+    tell(story)
+
+
+def test_next_release_restarts_by_itself_once_its_deadline_has_passed() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('strategy = "next-release"\ndeadline = "1d"'))
+        rotation = await asked(s, "session")
+        await s.days(0.2, step_hours=1)
+        assert not updates(s)
+        await s.days(1, step_hours=1)
+        assert (await s.rotation(rotation.id)).state is SUCCEEDED
+        assert updates(s)
+
+    tell(story)
+
+
+def test_blue_green_replaces_a_group_of_one_without_a_failed_request() -> None:
+    async def story(s: Story) -> None:
+        for machine in machines(s, "api")[1:]:
+            fly_machines.destroy(s.world.fly, machine)
+        await s.apply(token('strategy = "blue-green"'))
+        (old,) = machines(s, "api")
+        start_load(s)
+        await until(s, await asked(s, "ci-web"), SUCCEEDED)
+        (new,) = machines(s, "api")
+        assert new.id != old.id
+        assert not new.cordoned
+        assert failed_requests(s) == 0
+        _, rows = await newest_rollout(s, "api")
+        assert [(r.machine_id, r.replaced_by) for r in rows if r.replaced_by] == [(old.id, new.id)]
+
+    tell(story)
+
+
+def test_a_blue_green_rollout_that_fails_destroys_its_clones() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session())
+        await held(s, "session")
+        await s.apply(session('strategy = "blue-green"\nhealth_timeout = "40s"'))
+        stood = instances(s)
+        start_load(s)
+        s.world.fly.apps["web"].refuse_next.add("SESSION_KEY")
+        await until(s, await asked(s, "session"), ROLLED_BACK)
+        kept = {m: i for m, i in instances(s).items() if m in stood}
+        workers = {m.id for m in machines(s, "web", "worker")}
+        assert {m for m in kept if kept[m] != stood[m]} <= workers
+        assert len(machines(s)) == 4
+        assert failed_requests(s) == 0
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    "phase", [RestartState.CLONING, RestartState.CHECKING, RestartState.SWITCHING]
+)
+def test_a_kill_in_a_blue_green_rollout_leaves_no_clone_behind(phase: RestartState) -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('strategy = "blue-green"'))
+        start_load(s)
+        rotation = await asked(s, "ci-web")
+        heir = await killed_when(s, rotation, phase)
+        await until(heir, rotation, SUCCEEDED)
+        assert len(machines(heir, "api")) == 4
+        assert not any(m.cordoned for m in machines(heir, "api"))
+        assert failed_requests(heir) == 0
+
+    tell(story)
+
+
+def test_sleeping_machines_hold_the_revocation_back_where_the_policy_leaves_them() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('asleep = "next-start"', overlap="0s"))
+        (asleep,) = [m for m in machines(s) if m.state == "stopped"]
+        before = asleep.instance_id
+        rotation = await asked(s, "session")
+        await s.days(0.2, step_hours=0.5)
+        assert asleep.instance_id == before
+        assert (await s.rotation(rotation.id)).state is RotationState.RUNNING
+        fly_machines.start(s.world.fly, asleep, source="proxy")
+        await s.days(0.2, step_hours=0.5)
+        assert (await s.rotation(rotation.id)).state is SUCCEEDED
+
+    tell(story)
+
+
+def test_suspended_machines_lose_their_old_memory_and_stay_down() -> None:
+    async def story(s: Story) -> None:
+        machine = next(m for m in machines(s) if m.state == "started")
+        fly_machines.suspend(s.world.fly, machine)
+        await s.parts.clock.sleep(5)
+        await s.apply(session(overlap="0s"))
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        s.world.fly.advance()
+        assert machine.state == "stopped"
+
+    tell(story)
+
+
+def test_draining_takes_a_machine_out_of_the_proxy_before_it_goes_down() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('drain = "20s"\nmax_unavailable = 1'))
+        await until(s, await asked(s, "ci-web"), SUCCEEDED)
+        _, rows = await newest_rollout(s, "api")
+        for row in rows:
+            assert row.drained_at is not None
+            assert row.updated_at is not None
+            assert row.updated_at - row.drained_at >= timedelta(seconds=20)
+        assert not any(m.cordoned for m in machines(s, "api"))
+
+    tell(story)
+
+
+def test_a_probe_of_our_own_has_the_last_word() -> None:
+    class Deaf:
+        async def probe(self, machine: SeenMachine, probe: Probe) -> str | None:
+            return f"the probe {probe.path} got no answer"
+
+    async def story(s: Story) -> None:
+        await s.apply(token())
+        await held(s, "ci-web")
+        await s.apply(token('probe = { port = 8080, path = "/up" }\nhealth_timeout = "30s"'))
+        deaf = Story(s.world, replace(s.parts, prober=Deaf()), s.life)
+        rotation = await asked(deaf, "ci-web")
+        await deaf.work()
+        async with s.parts.store.view() as unit:
+            (rollout, *_) = await unit.rollouts_of(rotation.id)
+        assert "the probe /up got no answer" in (rollout.error or "")
+
+    tell(story)
+
+
+# Sharing, limits, people
+
+
+def test_two_rotations_of_one_app_share_one_rollout() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session() + SECOND)
+        before = requests_so_far(s)
+        first, second = await asked(s, "session"), await asked(s, "cookie")
+        await s.work()
+        await until(s, first, SUCCEEDED)
+        await until(s, second, SUCCEEDED)
+        rollout, _ = await newest_rollout(s)
+        async with s.parts.store.view() as unit:
+            assert set(await unit.rotations_of(rollout.id)) == {first.id, second.id}
+        counts = [updates(s, before).count(path) for path in set(updates(s, before))]
+        assert set(counts) == {1}, "no machine restarts twice"
+
+    tell(story)
+
+
+def test_credentials_that_are_due_close_together_start_together() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('coalesce = "30m"') + SECOND)
+        await held(s, "session")
+        await held(s, "cookie")
+        async with s.parts.store.unit() as unit:
+            now = s.parts.clock.now()
+            for name, minutes in (("session", 0), ("cookie", 20)):
+                credential = await unit.credential(name)
+                assert credential is not None
+                due = now + timedelta(days=31, minutes=minutes)
+                await unit.save_credential(replace(credential, due_at=due))
+        await s.parts.clock.sleep(31 * 86_400 + 1)
+        queued = await jobs.find_due(s.parts)
+        assert {rotation.credential_name for rotation in queued} == {"session", "cookie"}
+
+    tell(story)
+
+
+def test_no_more_rollouts_a_day_than_the_policy_allows() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session("max_rollouts_per_day = 1"))
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        second = await asked(s, "session")
+        await s.days(0.5, step_hours=1)
+        assert (await s.rotation(second.id)).state is RotationState.RUNNING
+        await s.days(0.6, step_hours=1)
+        assert (await s.rotation(second.id)).state is SUCCEEDED
+
+    tell(story)
+
+
+def test_the_disruption_budget_counts_over_all_rollouts() -> None:
+    async def story(s: Story) -> None:
+        budget = "[disruption]\nat_once = 1\n"
+        text = session('max_unavailable = "50%"') + token().split("\n\n")[1]
+        await s.apply_whole(f'organization = "acme"\n{budget}' + text)
+        first, second = await asked(s, "session"), await asked(s, "ci-web")
+        worst = 0
+
+        async def watch() -> None:
+            nonlocal worst
+            while True:
+                async with s.parts.store.view() as unit:
+                    worst = max(worst, len(await unit.disrupted("acme")))
+                await s.parts.clock.sleep(0.1)
+
+        watching = asyncio.create_task(watch())
+        await until(s, first, SUCCEEDED)
+        await until(s, second, SUCCEEDED)
+        watching.cancel()
+        assert worst == 1
+
+    tell(story)
+
+
+def test_a_rollout_is_paused_and_resumed_by_hand() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        rotation = await asked(s, "ci-web")
+
+        async def stop() -> None:
+            rollout, _ = await newest_rollout(s, "api")
+            await pause(s.parts, rollout.id, OPERATOR, "wait a moment")
+
+        await meanwhile(s, rotation, lambda r: r.state is RestartState.HEALTHY, stop)
+        rollout, rows = await newest_rollout(s, "api")
+        assert rollout.state is RolloutState.PAUSED
+        assert any(row.state is RestartState.PLANNED for row in rows)
+        await resume(s.parts, rollout.id, OPERATOR, "go on")
+        await until(s, rotation, SUCCEEDED)
+        assert len(updates(s)) == 4
+
+    tell(story)
+
+
+def test_within_the_overlap_the_consumers_go_back_to_the_old_value() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token(overlap="10h"))
+        await held(s, "ci-web")
+        before = values(s, "api", "WEB_DEPLOY_TOKEN")
+        rotation = await s.rotate("ci-web")
+        assert rotation.state is RotationState.RETIRING
+        assert values(s, "api", "WEB_DEPLOY_TOKEN") != before
+        start_load(s)
+        await undo(s.parts, rotation.id, OPERATOR, "the new one breaks a customer")
+        await until(s, rotation, ROLLED_BACK)
+        assert values(s, "api", "WEB_DEPLOY_TOKEN") == before
+        assert failed_requests(s) == 0
+        states = [v.state for v in await s.versions("ci-web")]
+        assert states.count(VersionState.CURRENT) == 1
+        assert states[-1] is VersionState.DISCARDED
+        assert len(s.living()) == 1
+        assert await jobs.find_due(s.parts) == []
+
+    tell(story)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_rollout_makes_a_release_and_does_without_where_fly_refuses(refused: bool) -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session())
+        if refused:
+            fault = Fault("refused", Match("POST", "/api/v1/releases", ""), times=99, status=403)
+            s.world.fly.faults.add(fault)
+        before = len(s.world.fly.apps["web"].releases)
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        app = s.world.fly.apps["web"]
+        rollout, _ = await newest_rollout(s)
+        if refused:
+            assert len(app.releases) == before
+            assert rollout.release_version is None
+            return
+        assert [r.status for r in app.releases[before:]] == ["complete"]
+        shown = {
+            m.config["metadata"]["fly_release_version"]  # type: ignore[index]
+            for m in (*machines(s), *machines(s, "web", "worker"))
+        }
+        assert shown == {str(rollout.release_version)} == {str(app.releases[-1].version)}
+
+    tell(story)
+
+
+def test_a_group_of_one_is_refused_before_anything_is_touched() -> None:
+    async def story(s: Story) -> None:
+        for machine in machines(s, "api")[1:]:
+            fly_machines.destroy(s.world.fly, machine)
+        await s.apply(token())
+        before = s.living()
+        rotation = await s.rotate("ci-web")
+        assert rotation.state is RotationState.PARKED
+        assert rotation.parked is not None
+        assert "allow_single" in rotation.parked.cause
+        assert s.living() == before
+        await s.apply(token("allow_single = true"))
+
+    tell(story)
