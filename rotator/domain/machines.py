@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 RUNNING_STATES: Final = frozenset({"started", "starting", "restarting", "updating", "replacing"})
@@ -28,6 +29,8 @@ MARK_RELEASE_ID: Final = "fly_release_id"
 BOOT_EVENTS: Final = frozenset({"launch"})
 """Events that prove a boot with the app's newest secrets. Fly: an update does; a plain start or
 restart of the version that stands is not promised to."""
+VERSION_EVENTS: Final = frozenset({"launch", "update"})
+"""Events with which another version of a machine begins."""
 CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far Fly's clock and ours may differ: evidence has to be later by this much."""
 
@@ -117,17 +120,20 @@ class Machine:
         return all(check.status == "passing" for check in self.checks)
 
     @property
+    def exits(self) -> tuple[MachineEvent, ...]:
+        """How the version that stands has ended so far, newest first."""
+        mine = takewhile(lambda event: event.type not in VERSION_EVENTS, self.events)
+        return tuple(event for event in mine if event.type == "exit")
+
+    @property
     def crash_looping(self) -> bool:
-        """The rule of flyctl: the newest exit was unasked, restarts, and is not the first."""
-        for event in self.events:
-            if event.type == "exit":
-                return (
-                    not event.requested_stop
-                    and event.restarting
-                    and event.restart_count > 1
-                    and event.exit_code != 0
-                )
-        return False
+        """The rule of flyctl: the newest exit was unasked, restarts, and is not the first. What
+        the version before did says nothing about this one."""
+        if not self.exits:
+            return False
+        newest = self.exits[0]
+        unasked = newest.restarting and not newest.requested_stop and newest.exit_code != 0
+        return unasked and newest.restart_count > 1
 
     @property
     def release_version(self) -> int:

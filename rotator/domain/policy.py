@@ -146,7 +146,9 @@ class DisruptionBudget:
 class RolloutPolicy:
     """How an app's machines are restarted. Times are spans; `canary` counts machines.
 
-    `groups` are the process groups that read the value, empty for all. `soak` is how long the
+    `groups` are the process groups that read the value, empty for all. `smoke` is how long a
+    machine without any health check has to stay up to count as healthy (flyctl's smoke check is as
+    long). `soak` is how long the
     machines of a wave have to stay healthy before the next one, `canary_soak` the same for a
     canary. `max_wait` is when a wait for machines that nobody restarts is told; `deadline` when
     `next-release` restarts them itself.
@@ -162,6 +164,7 @@ class RolloutPolicy:
     stagger: timedelta = timedelta(seconds=10)
     canary: int = 0
     canary_soak: timedelta = timedelta(seconds=30)
+    smoke: timedelta = timedelta(seconds=10)
     soak: timedelta = timedelta(0)
     drain: timedelta = timedelta(0)
     probe: Probe | None = None

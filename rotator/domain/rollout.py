@@ -85,10 +85,10 @@ def plan_rollout(
 ) -> RolloutPlan:
     """Cut an app's machines into waves so that P4 holds.
 
-    When `repairing` (a roll-back), what is out of service already goes first: it costs nothing,
-    and nothing else could be restarted within the budget before it is back; canaries would only
-    delay it, and replacing machines would only add to the change. `forced` (an emergency, or a
-    roll-back) lets a group's only machine restart although the policy doesn't allow it.
+    What is out of service already goes first, before any canary: it costs nothing, and while it is
+    away others might not be restarted within the budget. When `repairing` (a roll-back), canaries
+    would only delay, and replacing machines would only add to the change. `forced` (an emergency,
+    or a roll-back) lets a group's only machine restart although the policy doesn't allow it.
     """
     if repairing:
         policy = _for_repair(policy)
@@ -132,12 +132,13 @@ def _chain(group: Group, policy: RolloutPolicy, *, repairing: bool) -> Chain:
         return Chain(group.name, (tuple(members),), len(members), method=Method.BLUE_GREEN)
     budget = unavailable_budget(policy, group.size, group.down)
     canary = 0 if policy.strategy is Strategy.IMMEDIATE else policy.canaries
-    primaries = [m for m in members if not m.standby_for]
     standbys = [m for m in members if m.standby_for]
-    first = _slices(primaries[:canary], budget)
+    out = [m for m in members if not (m.standby_for or m.healthy or repairing)]
+    primaries = [m for m in members if not m.standby_for and m not in out]
+    first = [*_slices(out, budget), *_slices(primaries[:canary], budget)]
     rest = [*_slices(primaries[canary:], budget), *_slices(standbys, budget)]
     waves = tuple(tuple(wave) for wave in [*first, *rest])
-    return Chain(group.name, waves, budget, canary_waves=len(first))
+    return Chain(group.name, waves, budget, canary_waves=len(first) if canary else 0)
 
 
 def _ordered(
@@ -203,6 +204,12 @@ def _notes(
             notes.append(
                 f"{group.name} has volumes, which blue-green can't clone: its machines are "
                 "restarted in place"
+            )
+        sick = [m.id for m in group.members if not m.healthy]
+        if sick:
+            notes.append(
+                f"{group.name}: {', '.join(sick)} not healthy now, counted as out of service; "
+                "restarted first"
             )
         if group.down:
             notes.append(f"{group.name}: {group.down} stopped, counted as out of service")

@@ -155,7 +155,9 @@ def _estimate(plan: RolloutPlan, policy: RolloutPolicy) -> timedelta:
         waves, canaries = len(each.waves), each.canary_waves
         pauses = policy.stagger * max(waves - 1, 0)
         soaks = policy.canary_soak * canaries + policy.soak * (waves - canaries)
-        longest = max(longest, (BOOT_ESTIMATE + policy.drain) * waves + pauses + soaks)
+        checked = all(m.expects_checks for wave in each.waves for m in wave)
+        boot = BOOT_ESTIMATE + policy.drain + (timedelta(0) if checked else policy.smoke)
+        longest = max(longest, boot * waves + pauses + soaks)
     rehearsal = BOOT_ESTIMATE if policy.rehearsal and plan.chains else timedelta(0)
     return longest + rehearsal
 

@@ -24,6 +24,7 @@ from rotator.manifest.reader import Table
 STRATEGIES: Final = ", ".join(strategy.value for strategy in Strategy)
 _SPANS: Final = {
     "stagger": "10s",
+    "smoke": "10s",
     "soak": "30s",
     "canary_soak": "1m",
     "drain": "10s",

@@ -69,6 +69,7 @@ max_unavailable = 1
 stagger = "1s"
 canary = 1
 canary_soak = "3s"
+smoke = "2s"
 
 [credentials.web-session-key]
 kind = "secret"

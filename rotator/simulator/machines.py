@@ -231,7 +231,7 @@ def _boot(
         machine.started_at = when
         machine.checks_pass_at = when + world.span(*CHECK_SECONDS)
         machine.unavailable_since = None
-        if machine.crash_loop:
+        if machine.dies_at_start:
             crash_at = when + world.span(*CRASH_SECONDS)
             _plan(world, machine, turn, crash_at, lambda then: _crash(world, machine, then))
 

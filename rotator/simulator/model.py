@@ -169,12 +169,28 @@ class Machine:
         """Whether its checks can't pass."""
         if self.never_healthy or self.crash_loop or self.unhealthy_instance == self.instance_id:
             return True
+        return self._holds_bad_value
+
+    @property
+    def dies_at_start(self) -> bool:
+        """Whether its program ends by itself: one without checks has no other way to show that it
+        can't live with a value."""
+        return self.crash_loop or (self._holds_bad_value and not self._has_checks)
+
+    @property
+    def _holds_bad_value(self) -> bool:
         bad = self.app.bad_digests
         return (
             bool(bad)
             and self.booted is not None
             and not bad.isdisjoint(self.booted.digests.values())
         )
+
+    @property
+    def _has_checks(self) -> bool:
+        services = self.config.get("services")
+        listed = services if isinstance(services, list) else []
+        return bool(self.config.get("checks")) or any(each.get("checks") for each in listed)
 
 
 @dataclass

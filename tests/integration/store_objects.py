@@ -139,6 +139,7 @@ def a_full_rollout_policy() -> RolloutPolicy:
         stagger=timedelta(seconds=1, microseconds=1),
         canary=3,
         canary_soak=timedelta(minutes=3),
+        smoke=timedelta(seconds=4),
         soak=timedelta(minutes=4),
         drain=timedelta(seconds=9),
         probe=Probe(8080, "/healthz", 204, timedelta(seconds=2)),

@@ -119,6 +119,39 @@ def test_a_value_that_the_app_cannot_live_with_stops_at_the_canary() -> None:
     tell(story)
 
 
+def test_a_machine_without_checks_has_to_stay_up_before_it_counts_as_healthy() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('groups = ["worker"]'))
+        await held(s, "session")
+        before = {m.id for m in machines(s, "web", "worker")}
+        s.world.fly.apps["web"].refuse_next.add("SESSION_KEY")
+        rotation = await asked(s, "session")
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            failed = (await unit.rollouts_of(rotation.id))[0]
+            rows = await unit.machine_restarts(failed.id)
+        assert "starts and dies again" in (failed.error or "")
+        touched = [row for row in rows if row.updated_at and row.machine_id in before]
+        assert len(touched) == 1, "the other one was spared"
+
+    tell(story)
+
+
+def test_a_machine_that_is_sick_already_goes_first_and_holds_nobody_up() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1\ncanary = 1"))
+        sick = machines(s, "api")[2]
+        sick.unhealthy_instance = sick.instance_id
+        rotation = await asked(s, "ci-web")
+        await until(s, rotation, SUCCEEDED, minutes=10)
+        _, rows = await newest_rollout(s, "api")
+        assert {r.machine_id: r.note for r in rows if r.wave == 1} == {
+            sick.id: "it was not healthy before"
+        }
+
+    tell(story)
+
+
 @pytest.mark.parametrize("how", ["checks", "command"])
 def test_a_rehearsal_that_fails_touches_no_machine_in_production(how: str) -> None:
     rehearsal = "true" if how == "checks" else '{ command = ["false"] }'

@@ -177,6 +177,16 @@ def test_a_canary_goes_first_and_alone_in_its_group() -> None:
     assert planned.chains[0].canary_waves == 1
 
 
+def test_what_is_out_of_service_already_goes_before_the_canary_and_is_told() -> None:
+    sick = a_machine(healthy=False)
+    planned = plan(
+        [a_machine(), a_machine(), sick, a_machine()], a_policy(Share(count=1), canary=1)
+    )
+    assert planned.chains[0].waves[0] == (sick,)
+    assert sizes(planned) == [[1, 1, 1, 1]]
+    assert any(sick.id in told and "restarted first" in told for told in planned.notes)
+
+
 def test_the_canary_strategy_means_at_least_one_canary() -> None:
     policy = a_policy(Share(count=3), strategy=Strategy.CANARY)
     assert sizes(plan([a_machine() for _ in range(4)], policy)) == [[1, 3]]

@@ -89,12 +89,15 @@ async def see_healthy(run: RolloutRun, started: Machine) -> Verdict:
         return Verdict(started, f"not started within {within}: {started.state}")
     clock = run.parts.clock
     began = clock.now()
-    deadline = began + run.rollout.policy.health_timeout
     machine = started
+    if _unchecked(run, machine) and machine.state == "started":
+        await clock.sleep(run.rollout.policy.smoke.total_seconds())
+        machine = await _read_again(run, machine)
+    deadline = clock.now() + run.rollout.policy.health_timeout
     while True:
         if machine.state in DOWN_STATES | GONE_STATES:
             return Verdict(machine, started_at=began)
-        if machine.crash_looping:
+        if machine.crash_looping or (_unchecked(run, machine) and _died(machine, began)):
             return Verdict(machine, "it starts and dies again", began)
         if machine.healthy:
             problem = await _probe(run, machine)
@@ -107,6 +110,11 @@ async def see_healthy(run: RolloutRun, started: Machine) -> Verdict:
             return Verdict(machine, _why_unhealthy(run, machine), began)
         await clock.sleep(_pause(run, machine, (clock.now() - began).total_seconds()))
         machine = await _read_again(run, machine)
+
+
+def _unchecked(run: RolloutRun, machine: Machine) -> bool:
+    """Whether nothing but its staying up tells of its health."""
+    return not machine.expects_checks and run.rollout.policy.probe is None
 
 
 def _pause(run: RolloutRun, machine: Machine, waited: float) -> float:
@@ -145,10 +153,15 @@ def flapped(machine: Machine, *, instance_id: str | None, since: datetime) -> st
     """
     if machine.state in DOWN_STATES | GONE_STATES or machine.instance_id != instance_id:
         return None
-    died = [e for e in machine.events if e.type == "exit" and e.at > since and not e.requested_stop]
+    died = _died(machine, since)
     if died:
-        return f"it died {len(died)} times within the soak"
+        return f"it died {died} times within the soak"
     return None if machine.healthy else "its checks failed within the soak"
+
+
+def _died(machine: Machine, since: datetime) -> int:
+    """How often its program ended since then without being asked to."""
+    return sum(not e.requested_stop for e in machine.exits if e.at > since)
 
 
 async def read(run: RolloutRun, machine_id: str) -> Machine:

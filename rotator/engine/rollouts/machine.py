@@ -45,6 +45,7 @@ async def _restart(run: RolloutRun, restart: MachineRestart) -> MachineRestart:
             return early
         asleep = machine.state in DOWN_STATES
         if not asleep:
+            restart = _with_earlier_health(run, restart, machine)
             restart = await _drain(run, restart, machine, lease)
         try:
             restart, machine = await _bring_up_to(run, restart, machine, lease, asleep=asleep)
@@ -74,6 +75,16 @@ async def _nothing_to_do(
             run, restart, RestartState.UP_TO_DATE, "somebody else's deploy brought it the value"
         )
     return None
+
+
+def _with_earlier_health(
+    run: RolloutRun, restart: MachineRestart, machine: Machine
+) -> MachineRestart:
+    """Say of a machine that was out of service before we touched it that it was."""
+    touched = machine.marked_secrets_version >= run.rollout.secrets_version
+    if machine.healthy or touched:
+        return restart
+    return replace(restart, note="it was not healthy before")
 
 
 async def _drain(
@@ -197,7 +208,8 @@ def _stopped_at(restart: MachineRestart, machine: Machine) -> datetime | None:
 
 async def _judged(run: RolloutRun, restart: MachineRestart, verdict: Verdict) -> MachineRestart:
     if verdict.problem is not None:
-        return await end(run, restart, RestartState.FAILED, verdict.problem)
+        told = "; ".join(each for each in (verdict.problem, restart.note) if each)
+        return await end(run, restart, RestartState.FAILED, told)
     if verdict.gone:
         return await end(run, restart, RestartState.GONE, f"it is {verdict.machine.state}")
     if verdict.asleep:

@@ -124,16 +124,18 @@ async def _affordable(
 def within_budget(
     planned: Chain, wave: Sequence[Machine], present: Iterable[Machine]
 ) -> list[Machine]:
-    """Cut a wave down so that, with those that are unhealthy now, its group keeps its budget."""
-    in_wave = {machine.id for machine in wave}
-    away = sum(
-        machine.process_group == planned.group
+    """Cut a wave down so that, with those that are unhealthy now, its group keeps its budget. The
+    wave's own that are out of service already cost nothing."""
+    away = {
+        machine.id
+        for machine in present
+        if machine.process_group == planned.group
         and (machine.running or not machine.reachable or machine.state == "failed")
         and not machine.healthy
-        and machine.id not in in_wave
-        for machine in present
-    )
-    return list(wave[: max(0, planned.budget - away)])
+    }
+    room = max(0, planned.budget - len(away))
+    out = [machine for machine in wave if machine.id in away][: planned.budget]
+    return [*out, *[machine for machine in wave if machine.id not in away][:room]]
 
 
 async def _restart_all(
