@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import takewhile
 from typing import Final
 
@@ -188,6 +189,14 @@ class AppOverview:
     organization: str
     status: str
     machine_count: int | None
+
+
+class ReleaseStatus(StrEnum):
+    """What flyctl says of its releases, in Fly's words."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)

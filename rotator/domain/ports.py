@@ -21,7 +21,7 @@ from rotator.domain.credential import (
     TargetSpec,
 )
 from rotator.domain.fields import Field, Params
-from rotator.domain.machines import AppOverview, Lease, Machine, Release
+from rotator.domain.machines import AppOverview, Lease, Machine, Release, ReleaseStatus
 from rotator.domain.policy import Probe
 from rotator.domain.secret import Secret
 from rotator.domain.store_port import (
@@ -315,13 +315,18 @@ class Fleet(Protocol):
 class Releases(Protocol):
     """The releases of an app, as `fly releases` shows them."""
 
-    async def begin(self, app: str, *, strategy: str, asked_at: datetime, again: bool) -> Release:
-        """Make a release for a rollout that changes no image, and set it running. With `again` one
-        that an earlier try made since `asked_at` is found and used instead."""
+    async def create(self, app: str, *, strategy: str) -> Release:
+        """Make a release for a rollout that changes no image. `OutcomeUnknown` when the answer was
+        lost: ask `unbegun`."""
         ...
 
-    async def end(self, app: str, release_id: str, *, succeeded: bool) -> None:
-        """Say how it went. Idempotent."""
+    async def unbegun(self, app: str, *, since: datetime) -> Release | None:
+        """A release made since then that nobody has set running: what a lost answer left. One that
+        is under way is somebody's deploy, and never given."""
+        ...
+
+    async def set_status(self, app: str, release_id: str, status: ReleaseStatus) -> None:
+        """Say how it goes. Idempotent."""
         ...
 
 
@@ -388,6 +393,7 @@ __all__ = [
     "Prober",
     "Receipt",
     "Release",
+    "ReleaseStatus",
     "Releases",
     "Signer",
     "Store",

@@ -13,14 +13,14 @@ from typing import Final
 from pydantic import Field
 
 from rotator.domain.errors import NotFound
-from rotator.domain.machines import Release
+from rotator.domain.machines import Release, ReleaseStatus
 from rotator.fly.call import Call, Effect
 from rotator.fly.graphql import Graphql
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
 from rotator.fly.transport import Transport
 
-_UNDER_WAY: Final = frozenset({"pending", "running"})
+_UNBEGUN: Final = "pending"
 _RECENT: Final = 10
 _STRATEGIES: Final[Mapping[str, str]] = {
     "canary": "CANARY",
@@ -72,15 +72,12 @@ class ReleasesApi:
     def __init__(self, rest: Transport, graphql: Graphql) -> None:
         self._rest, self._graphql = rest, graphql
 
-    async def begin(self, app: str, *, strategy: str, asked_at: datetime, again: bool) -> Release:
-        """Make a release and set it running; with `again` take the one that an earlier try made."""
-        release = await self._under_way(app, asked_at) if again else None
-        if release is None:
-            release = await self._create(app, strategy)
-        await self._set_status(app, release.id, "running")
-        return release
+    async def unbegun(self, app: str, *, since: datetime) -> Release | None:
+        """The newest release made since then that nobody has set running.
 
-    async def _under_way(self, app: str, since: datetime) -> Release | None:
+        flyctl sets its own running at once (MACHINES.md 6.1), so that one which is still pending is
+        what a lost answer of ours left; were it not, to set it running would do no harm.
+        """
         call = Call(
             f"list the releases of {app}",
             "GET",
@@ -90,18 +87,17 @@ class ReleasesApi:
             query={"limit": _RECENT},
         )
         found = parse(_Many, call, await self._rest.send(call)).releases
-        return next(
-            (
-                each.plain()
-                for each in found
-                if each.status in _UNDER_WAY
-                and each.created_at is not None
-                and each.created_at >= since - _SKEW
-            ),
-            None,
+        fitting = (
+            each.plain()
+            for each in found
+            if each.status == _UNBEGUN
+            and each.created_at is not None
+            and each.created_at >= since - _SKEW
         )
+        return next(fitting, None)
 
-    async def _create(self, app: str, strategy: str) -> Release:
+    async def create(self, app: str, *, strategy: str) -> Release:
+        """Make a release with the app's configuration and image as they stand."""
         what = f"read the configuration of {app} for a release"
         data, _ = await self._graphql.run("AppForRelease", _AppForRelease, what, {"name": app})
         if data.app is None:
@@ -123,12 +119,9 @@ class ReleasesApi:
         )
         return parse(_One, call, await self._rest.send(call)).release.plain()
 
-    async def end(self, app: str, release_id: str, *, succeeded: bool) -> None:
-        """Say how it went."""
-        await self._set_status(app, release_id, "complete" if succeeded else "failed")
-
-    async def _set_status(self, app: str, release_id: str, status: str) -> None:
-        body: Mapping[str, object] = {"status": status}
+    async def set_status(self, app: str, release_id: str, status: ReleaseStatus) -> None:
+        """Say how it goes."""
+        body: Mapping[str, object] = {"status": status.value}
         call = Call(
             f"set the release of {app} {status}",
             "PATCH",

@@ -26,6 +26,7 @@ from graphql import (
     visit,
 )
 
+from rotator.domain.machines import ReleaseStatus
 from rotator.fly.graphql import document
 from tests.contract import official
 from tests.contract.conversation import Conversation, Exchange, conversation
@@ -106,8 +107,9 @@ async def talk(said: Conversation) -> None:
     await client.wireguard.live_peer_ips([peer.peer_ip])
     await client.wireguard.remove_peer(organization.id, "contract")
     asked_at = said.clock.now()
-    release = await client.releases.begin("web", strategy="rolling", asked_at=asked_at, again=False)
-    await client.releases.end("web", release.id, succeeded=True)
+    release = await client.releases.create("web", strategy="rolling")
+    assert await client.releases.unbegun("web", since=asked_at) is not None
+    await client.releases.set_status("web", release.id, ReleaseStatus.COMPLETE)
 
 
 async def test_every_document_is_answered_as_flys_schema_says() -> None:

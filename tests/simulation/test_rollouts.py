@@ -735,6 +735,21 @@ def test_a_rollout_makes_a_release_and_does_without_where_fly_refuses(refused: b
     tell(story)
 
 
+def test_a_release_whose_answer_was_lost_is_found_and_a_deploys_own_is_left_alone() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session())
+        app = s.world.fly.apps["web"]
+        theirs = deploys.new_release(s.world.fly, app, s.parts.clock.now(), "somebody's deploy")
+        theirs.status = "running"
+        s.world.fly.faults.add(Fault("lost", Match("POST", "/api/v1/releases", "")))
+        before = len(app.releases)
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        assert [r.status for r in app.releases[before:]] == ["complete"]
+        assert theirs.status == "running"
+
+    tell(story)
+
+
 def test_a_group_of_one_is_refused_before_anything_is_touched() -> None:
     async def story(s: Story) -> None:
         for machine in machines(s, "api")[1:]:

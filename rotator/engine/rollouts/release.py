@@ -7,27 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from rotator.domain.errors import ClaimLost, OutcomeUnknown, RotatorError
 from rotator.domain.events import Action, Outcome
-from rotator.domain.machines import Machine, Release
+from rotator.domain.machines import Machine, Release, ReleaseStatus
 from rotator.domain.rotation import Rollout
 from rotator.engine.rollouts.run import RolloutRun
 
 
 async def released(run: RolloutRun) -> RolloutRun:
-    """Make the release, or find the one that an earlier try made."""
+    """Make the release, or find the one that an earlier try made, and set it running."""
     rollout = run.rollout
     if not rollout.policy.release or rollout.release_id is not None:
         return run
-    again = rollout.release_asked_at is not None
-    if not again:
+    asked_at = rollout.release_asked_at
+    if asked_at is None:
         rollout = await _saved(
             run, replace(rollout, release_asked_at=run.now), Action.RELEASE_CREATING, Outcome.INTENT
         )
         run = replace(run, rollout=rollout)
     try:
-        release = await _made(run, again=again)
+        release = await _made(run, asked_at)
     except ClaimLost:
         raise
     except RotatorError as error:
@@ -40,33 +41,51 @@ async def released(run: RolloutRun) -> RolloutRun:
         Outcome.OK,
         release=str(release.version),
     )
-    return replace(run, rollout=rollout)
+    run = replace(run, rollout=rollout)
+    await _told(run, ReleaseStatus.RUNNING)
+    return run
 
 
-async def _made(run: RolloutRun, *, again: bool) -> Release:
-    rollout = run.rollout
-    assert rollout.release_asked_at is not None
-    strategy, asked_at = rollout.policy.strategy.value, rollout.release_asked_at
-    begin = run.parts.releases.begin
+async def _made(run: RolloutRun, asked_at: datetime | None) -> Release:
+    """`asked_at` is when an earlier try asked for it, None on the first."""
+    rollout, releases = run.rollout, run.parts.releases
+    if asked_at is not None:
+        left = await releases.unbegun(rollout.app, since=asked_at)
+        if left is not None:
+            return left
     try:
-        return await begin(rollout.app, strategy=strategy, asked_at=asked_at, again=again)
+        return await releases.create(rollout.app, strategy=rollout.policy.strategy.value)
     except OutcomeUnknown:
-        return await begin(rollout.app, strategy=strategy, asked_at=asked_at, again=True)
+        left = await releases.unbegun(rollout.app, since=rollout.release_asked_at or run.now)
+        if left is None:
+            raise
+        return left
 
 
 async def release_ended(run: RolloutRun, *, succeeded: bool) -> None:
     """Say how it went."""
-    rollout = run.rollout
-    if rollout.release_id is None:
+    if run.rollout.release_id is None:
         return
-    outcome, error = Outcome.OK if succeeded else Outcome.FAILED, ""
+    error = await _told(run, ReleaseStatus.COMPLETE if succeeded else ReleaseStatus.FAILED)
+    outcome = Outcome.OK if succeeded else Outcome.FAILED
+    await run.tell(
+        Action.RELEASE_ENDED,
+        Outcome.UNKNOWN if error else outcome,
+        release=str(run.rollout.release_version),
+        error=error,
+    )
+
+
+async def _told(run: RolloutRun, status: ReleaseStatus) -> str:
+    """Set the release's status; gives what went wrong, "" where nothing did."""
+    assert run.rollout.release_id is not None
     try:
-        await run.parts.releases.end(rollout.app, rollout.release_id, succeeded=succeeded)
+        await run.parts.releases.set_status(run.rollout.app, run.rollout.release_id, status)
     except ClaimLost:
         raise
     except RotatorError as problem:
-        outcome, error = Outcome.UNKNOWN, problem.message
-    await run.tell(Action.RELEASE_ENDED, outcome, release=str(rollout.release_version), error=error)
+        return problem.message
+    return ""
 
 
 def overtaken_by(run: RolloutRun, machines: Iterable[Machine]) -> int | None:
