@@ -127,10 +127,11 @@ def sort_out(machines: Iterable[Machine], policy: RolloutPolicy, aim: Aim) -> So
 
 def _disposable(found: Sorted, machine: Machine, aim: Aim) -> None:
     """A machine that rotator made and that has not taken over from anything."""
-    if machine.stand_in_for and machine.metadata.get(MARK_ROLLOUT) == aim.rollout_id:
-        found.left_out.append(LeftOut(machine, f"it stands in for {machine.stand_in_for}"))
-    else:
+    if machine.metadata.get(MARK_ROLLOUT) != aim.rollout_id:
         found.leftovers.append(machine)
+        return
+    what = f"stands in for {machine.stand_in_for}" if machine.stand_in_for else "is a rehearsal"
+    found.left_out.append(LeftOut(machine, f"it {what}"))
 
 
 def _place(found: Sorted, machine: Machine, policy: RolloutPolicy, aim: Aim) -> None:

@@ -57,6 +57,9 @@ def test_a_rotation_of_every_kind_fails_no_request() -> None:
         for name in ("session", "ci-web", "office"):
             await until(s, await asked(s, name), SUCCEEDED)
         assert failed_requests(s) == 0
+        assert s.world.fly.load is not None
+        for app, tally in s.world.fly.load.tallies.items():
+            print(f"{app}: {tally.requests} requests, {tally.failed} failed")
 
     tell(story)
 
@@ -186,6 +189,19 @@ def test_a_rehearsal_that_passes_leaves_nothing_behind() -> None:
         assert set(instances(s)) == before
         _, rows = await newest_rollout(s)
         assert sum(row.state is RestartState.REHEARSED for row in rows) == 2
+
+    tell(story)
+
+
+def test_a_rehearsal_whose_answer_was_lost_is_found_and_not_made_twice() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session("rehearsal = true\ngroups = ['app']"))
+        before = set(instances(s))
+        s.world.fly.faults.add(Fault("lost", Match("POST", "/v1/apps/web/machines")))
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        assert set(instances(s)) == before
+        made = [m for m in s.world.fly.apps["web"].machines if m not in before]
+        assert len(made) == 1
 
     tell(story)
 

@@ -321,7 +321,7 @@ def test_clones_and_rehearsals_of_a_dead_rollout_are_leftovers() -> None:
     original = a_machine()
     ours = a_machine(metadata={MARK_CLONE_OF: original.id, MARK_ROLLOUT: "ours"})
     dead = a_machine(metadata={MARK_CLONE_OF: original.id, MARK_ROLLOUT: "dead"})
-    rehearsal = a_machine(metadata={MARK_REHEARSAL: "app", MARK_ROLLOUT: "ours"})
+    rehearsal = a_machine(metadata={MARK_REHEARSAL: "app", MARK_ROLLOUT: "dead"})
     planned = plan([original, ours, dead, rehearsal], a_policy(allow_single=True))
     assert {m.id for m in planned.leftovers} == {dead.id, rehearsal.id}
     assert [left.machine for left in planned.left_out] == [ours]

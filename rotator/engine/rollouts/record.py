@@ -70,6 +70,7 @@ async def begin(ctx: StepContext, wanted: Wanted, lock: AppLock) -> tuple[Rollou
         repairing=wanted.repairing,
         fleet=FleetView(parts, wanted.app),
         halted=ctx.halted,
+        resumed=resumed,
         rows={row.machine_id: row for row in rows} if resumed else {},
     )
     async with parts.store.unit() as unit:

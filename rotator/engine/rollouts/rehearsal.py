@@ -10,7 +10,7 @@ from rotator.domain.machines import MARK_REHEARSAL, Machine
 from rotator.domain.policy import Rehearsal
 from rotator.domain.rollout import Chain
 from rotator.domain.rotation import MachineRestart, RestartState
-from rotator.engine.rollouts.disposable import destroy_quietly, made
+from rotator.engine.rollouts.disposable import destroy, destroy_quietly, made
 from rotator.engine.rollouts.gate import Gate
 from rotator.engine.rollouts.health import see_healthy, wait_started
 from rotator.engine.rollouts.machine import end
@@ -24,9 +24,8 @@ async def rehearse(run: RolloutRun, planned: Chain, gate: Gate) -> None:
     like = next((m for wave in planned.waves for m in wave if not m.has_volume), None)
     if wanted is None or like is None or _passed(run, planned.group):
         return
-    asked_at = next(
-        (r.updated_at for r in run.rows.values() if _is_rehearsal(r, planned.group)), None
-    )
+    # Its record needs its id, so it is written after the call: an earlier try may have made one.
+    asked_at = run.rollout.started_at if run.resumed else None
     await run.tell(Action.REHEARSAL_STARTED, Outcome.INTENT, group=planned.group, like=like.id)
     machine = await made(run, like, {MARK_REHEARSAL: planned.group}, asked_at)
     row = run.row(machine, 0, RestartState.CHECKING, _note(planned.group))
@@ -36,7 +35,8 @@ async def rehearse(run: RolloutRun, planned: Chain, gate: Gate) -> None:
     except RetryLater:
         await destroy_quietly(run, machine.id)
         raise
-    await destroy_quietly(run, machine.id)
+    # Where all is well no later rollout would find it: then this one may not end before it is gone.
+    await (destroy if problem is None else destroy_quietly)(run, machine.id)
     state = RestartState.REHEARSED if problem is None else RestartState.FAILED
     note = _note(planned.group) if problem is None else f"the rehearsal failed: {problem}"
     gate.note([await end(run, row, state, note, Action.REHEARSAL_ENDED)])

@@ -62,7 +62,8 @@ class RolloutRun:
     """One rollout at work under its app's lock.
 
     `aim` is what its rotation needs; the rollout itself asks for the newest secrets version, so
-    that it serves every delivery made before. `rows` are the machines' records as they stand.
+    that it serves every delivery made before. `rows` are the machines' records as they stand;
+    `resumed` says that an earlier try, which may have died anywhere, had begun it.
     """
 
     parts: Parts
@@ -73,6 +74,7 @@ class RolloutRun:
     aim: Aim
     repairing: bool
     fleet: FleetView
+    resumed: bool = False
     rows: dict[str, MachineRestart] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     halted: asyncio.Event = field(default_factory=asyncio.Event)
