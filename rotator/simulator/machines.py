@@ -319,6 +319,7 @@ def _plan(world: World, machine: Machine, turn: int, at: datetime, transition: T
         if machine.turn == turn:
             transition(when)
 
+    machine.changes_at = at
     world.plan(at, if_still_meant)
 
 
