@@ -73,7 +73,7 @@ class Machine:
     """One machine. `config` is None where its host can't be reached.
 
     `instance_id` is new with every update. `reads` names the app secrets that it takes; None
-    means all of them (Fly's default).
+    means all of them (Fly's default). `check_grace` is the longest grace period of its checks.
     """
 
     id: str
@@ -90,6 +90,7 @@ class Machine:
     updated_at: datetime
     checks: tuple[Check, ...] = ()
     expects_checks: bool = False
+    check_grace: timedelta = timedelta(0)
     events: tuple[MachineEvent, ...] = ()
     reads: frozenset[str] | None = None
     schedule: str | None = None

@@ -38,7 +38,7 @@ class Limits:
     longest_poll: timedelta = timedelta(seconds=5)
     list_lag: timedelta = timedelta(seconds=60)
     concurrency: int = 8
-    machines_at_once: int = 64
+    machines_at_once: int = 1024
     step_timeout: timedelta = timedelta(minutes=10)
     rollout_timeout: timedelta = timedelta(hours=4)
     rollout_passes: int = 10

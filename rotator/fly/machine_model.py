@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import Field
 
 from rotator.domain.machines import Check, Machine, MachineEvent, RawConfig
 from rotator.fly.parsing import FlyModel, Instant
+
+_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_GO_DURATION = re.compile(f"(?:{_GO_PART.pattern}){{1,4}}")
+_GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 DEFAULT_GROUP = "app"
 """The process group of a machine whose metadata names none (flyctl's default)."""
@@ -103,6 +108,7 @@ class MachineModel(FlyModel):
                 if not check.name.startswith("bg_deployments_compat")
             ),
             expects_checks=_expects_checks(known),
+            check_grace=_check_grace(known),
             events=tuple(event.plain() for event in self.events or ()),
             reads=_reads(known),
             schedule=_text_or_none(known.get("schedule")),
@@ -120,6 +126,25 @@ def _expects_checks(config: Mapping[str, object]) -> bool:
     if config.get("checks"):
         return True
     return any(service.get("checks") for service in _objects(config.get("services")))
+
+
+def _check_grace(config: Mapping[str, object]) -> timedelta:
+    """How long after a start Fly looks for the first time, by the check that waits longest."""
+    named = config.get("checks")
+    checks = list(_objects(list(named.values()))) if isinstance(named, dict) else []
+    for service in _objects(config.get("services")):
+        checks += _objects(service.get("checks"))
+    return max((_duration(check.get("grace_period")) for check in checks), default=timedelta(0))
+
+
+def _duration(value: object) -> timedelta:
+    """Fly: whole nanoseconds, or text as Go writes it. What can't be read counts as none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return timedelta(microseconds=value / 1000)
+    if not isinstance(value, str) or not _GO_DURATION.fullmatch(value):
+        return timedelta(0)
+    parts = _GO_PART.findall(value)
+    return timedelta(seconds=sum(float(number) * _GO_UNITS[unit] for number, unit in parts))
 
 
 def _autostarts(config: Mapping[str, object]) -> bool:

@@ -47,12 +47,11 @@ class Transport:
         *,
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base = base_url
+        self._base = base_url.rstrip("/")
         self._authorization = authorization
         self._clock, self._entropy, self._calls = clock, entropy, calls
         self._limiter = RateLimiter(clock)
         self._client = httpx.AsyncClient(
-            base_url=base_url,
             transport=http,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
@@ -104,8 +103,10 @@ class Transport:
             async with asyncio.timeout(call.timeout_seconds + CONNECT_SECONDS):
                 response = await self._client.request(
                     call.method,
-                    call.path,
-                    params=dict(call.query),
+                    # Whole, and without an empty query: httpx takes an address apart each time
+                    # that it has to be put together.
+                    f"{self._base}{call.path}",
+                    params=dict(call.query) or None,
                     content=content,
                     headers={
                         **headers,

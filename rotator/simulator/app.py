@@ -24,9 +24,9 @@ def create_app(world: World, *, served: bool = False) -> Starlette:
         return await gql.serve(world, request)
 
     routes = [
-        *control.routes(world),
-        Route("/graphql", graphql, methods=["POST"]),
         *rest.routes(world),
+        Route("/graphql", graphql, methods=["POST"]),
+        *control.routes(world),
     ]
     return Starlette(
         routes=routes,

@@ -7,6 +7,7 @@ come from the world's dice.
 from __future__ import annotations
 
 import copy
+import re
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -22,6 +23,9 @@ BOOT_SECONDS: Final = (1.5, 4.0)
 RESUME_SECONDS: Final = (0.2, 0.5)
 CHECK_SECONDS: Final = (1.0, 2.0)
 CRASH_SECONDS: Final = (0.5, 1.0)
+
+_DURATION: Final = re.compile(r"(\d+)(ms|s|m)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 Cause = Literal["update", "start", "restart", "crash", "resume"]
 
@@ -229,13 +233,33 @@ def _boot(
         note(world, machine, when, ("start", "started", "flyd"))
         machine.state = "started"
         machine.started_at = when
-        machine.checks_pass_at = when + world.span(*CHECK_SECONDS)
+        machine.checks_pass_at = when + _grace(machine, world) + world.span(*CHECK_SECONDS)
         machine.unavailable_since = None
         if machine.dies_at_start:
             crash_at = when + world.span(*CRASH_SECONDS)
             _plan(world, machine, turn, crash_at, lambda then: _crash(world, machine, then))
 
     _plan(world, machine, turn, at + world.span(*seconds), started)
+
+
+def _grace(machine: Machine, world: World) -> timedelta:
+    """The longest grace period of its checks: Fly looks for the first time after it."""
+    config = machine.config
+    services = config.get("services")
+    named = config.get("checks")
+    checks = list(named.values()) if isinstance(named, dict) else []
+    for service in services if isinstance(services, list) else []:
+        checks += service.get("checks") or [] if isinstance(service, dict) else []
+    given = [check.get("grace_period") for check in checks if isinstance(check, dict)]
+    return timedelta(seconds=max(map(_seconds, given), default=0.0) / world.speed)
+
+
+def _seconds(duration: object) -> float:
+    """A duration as Fly takes it: nanoseconds, or text like `10s`. Anything else counts as none."""
+    if isinstance(duration, int):
+        return duration / 1e9
+    found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else 0.0
 
 
 def _take_secrets(world: World, machine: Machine, cause: Cause) -> None:
@@ -295,6 +319,7 @@ def _plan(world: World, machine: Machine, turn: int, at: datetime, transition: T
         if machine.turn == turn:
             transition(when)
 
+    machine.changes_at = at
     world.plan(at, if_still_meant)
 
 

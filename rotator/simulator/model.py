@@ -154,6 +154,8 @@ class Machine:
     crash_loop: bool = False
     unhealthy_instance: str = ""
     restart_count: int = 0
+    changes_at: datetime | None = None
+    """When its newest planned transition is due."""
     turn: int = 0
     """Grows with each command; a transition planned for an earlier turn does nothing."""
 

@@ -20,6 +20,12 @@ _APP = "/apps/{app}"
 _MACHINE = "/apps/{app}/machines/{machine}"
 
 _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
+    # First what is asked for most: routes are tried in order.
+    ("GET", _MACHINE, rest_machines.get_machine, GET_MACHINE),
+    ("POST", _MACHINE, rest_machines.update_machine, NORMAL),
+    ("GET", f"{_MACHINE}/wait", rest_wait.wait_machine, NORMAL),
+    ("POST", f"{_MACHINE}/lease", rest_leases.acquire_lease, NORMAL),
+    ("DELETE", f"{_MACHINE}/lease", rest_leases.release_lease, NORMAL),
     ("GET", "/apps", rest_apps.list_apps, None),
     ("GET", _APP, rest_apps.get_app, NORMAL),
     ("GET", f"{_APP}/secrets", rest_apps.list_secrets, NORMAL),
@@ -37,8 +43,6 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
     ),
     ("GET", f"{_APP}/machines", rest_machines.list_machines, NORMAL),
     ("POST", f"{_APP}/machines", rest_machines.create_machine, NORMAL),
-    ("GET", _MACHINE, rest_machines.get_machine, GET_MACHINE),
-    ("POST", _MACHINE, rest_machines.update_machine, NORMAL),
     ("DELETE", _MACHINE, rest_machines.delete_machine, NORMAL),
     ("POST", f"{_MACHINE}/start", rest_machines.start_machine, NORMAL),
     ("POST", f"{_MACHINE}/stop", rest_machines.stop_machine, NORMAL),
@@ -47,10 +51,7 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
     ("POST", f"{_MACHINE}/cordon", rest_machines.cordon_machine, NORMAL),
     ("POST", f"{_MACHINE}/uncordon", rest_machines.uncordon_machine, NORMAL),
     ("POST", f"{_MACHINE}/exec", rest_machines.exec_machine, NORMAL),
-    ("GET", f"{_MACHINE}/wait", rest_wait.wait_machine, NORMAL),
     ("GET", f"{_MACHINE}/lease", rest_leases.get_lease, NORMAL),
-    ("POST", f"{_MACHINE}/lease", rest_leases.acquire_lease, NORMAL),
-    ("DELETE", f"{_MACHINE}/lease", rest_leases.release_lease, NORMAL),
     ("GET", f"{_MACHINE}/events", rest_machines.list_events, NORMAL),
     ("GET", f"{_MACHINE}/versions", rest_machines.list_versions, NORMAL),
     ("GET", f"{_MACHINE}/metadata", rest_machines.get_metadata, NORMAL),

@@ -14,7 +14,8 @@ from rotator.simulator.world import World
 
 MAX_SECONDS: Final = 60
 SLICE_SECONDS: Final = 1.0
-"""A wait looks again at least this often, for what other requests have put on the agenda."""
+"""A wait looks again at least this often, for what other requests have put on the agenda. It
+wakes for its own machine only: a wave of hundreds would wake for each other's otherwise."""
 WANTABLE: Final = frozenset({"started", "stopped", "suspended", "destroyed", "failed", "settled"})
 
 
@@ -35,16 +36,15 @@ async def wait_machine(call: Call) -> Response:
     while not _reached(machine, states, version, after):
         if world.now() >= deadline:
             raise _missed(machine, states, version)
-        await _pause(world, (deadline - world.now()).total_seconds())
+        await _pause(world, machine, (deadline - world.now()).total_seconds())
         world.advance()
     return ok(_answer(machine))
 
 
-async def _pause(world: World, seconds_left: float) -> None:
-    following = world.next_transition()
+async def _pause(world: World, machine: Machine, seconds_left: float) -> None:
     seconds = min(seconds_left, SLICE_SECONDS / world.speed)
-    if following is not None:
-        seconds = min(seconds, max(0.0, (following - world.now()).total_seconds()))
+    if machine.changes_at is not None and machine.changes_at > world.now():
+        seconds = min(seconds, (machine.changes_at - world.now()).total_seconds())
     await world.sleep(seconds)
 
 

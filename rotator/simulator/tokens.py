@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from rotator.fly import macaroon
 from rotator.simulator import ids
@@ -88,9 +89,24 @@ def find(world: World, made: macaroon.Macaroon) -> Token | None:
 
 def accepted(world: World, made: macaroon.Macaroon) -> bool:
     """Whether this issuer made the token, it is within its time, and it is not revoked."""
+    genuine = made.nonce.kid == world.key_id and made.verify(world.root_key)
+    return genuine and _in_force(world, made)
+
+
+@lru_cache(maxsize=128)
+def _genuine(header: str, key_id: bytes, root_key: bytes) -> tuple[macaroon.Macaroon, ...]:
+    """Those tokens of an Authorization value that this key made. The same header comes with every
+    request, so its signatures are checked once."""
+    try:
+        presented = macaroon.permission_tokens(header)
+    except macaroon.MacaroonError:
+        raise ApiError(401, "token validation error") from None
+    return tuple(t for t in presented if t.nonce.kid == key_id and t.verify(root_key))
+
+
+def _in_force(world: World, made: macaroon.Macaroon) -> bool:
+    """Whether a genuine token is within its time and not revoked."""
     now = world.now()
-    if made.nonce.kid != world.key_id or not made.verify(world.root_key):
-        return False
     expires_at = macaroon.expires_at(made)
     begins_at = macaroon.not_before(made)
     if (expires_at is not None and now > expires_at) or (begins_at is not None and now < begins_at):
@@ -106,11 +122,8 @@ def authenticate(world: World, header: str | None) -> Principal:
     """The caller named by an Authorization value. Raises ApiError 401."""
     if not header:
         raise ApiError(401, "missing authorization header")
-    try:
-        presented = macaroon.permission_tokens(header)
-    except macaroon.MacaroonError:
-        raise ApiError(401, "token validation error") from None
-    good = tuple(token for token in presented if accepted(world, token))
+    genuine = _genuine(header, world.key_id, world.root_key)
+    good = tuple(token for token in genuine if _in_force(world, token))
     if not good:
         raise ApiError(401, "token validation error")
     return Principal(good)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from rotator.simulator import leases
@@ -39,7 +39,7 @@ def app_view(app: App) -> Json:
 def machine_view(
     world: World, machine: Machine, *, include_lease: bool = False, summary: bool = False
 ) -> Json:
-    """A machine. Its config is absent while its host is out of reach."""
+    """A machine, to be written out at once. Its config is absent while its host is out of reach."""
     view: Json = {
         "id": machine.id,
         "name": machine.name,
@@ -55,7 +55,7 @@ def machine_view(
     if not summary:
         reachable = machine.host_status == "ok"
         view["host_status"] = machine.host_status
-        view["config" if reachable else "incomplete_config"] = copy.deepcopy(machine.config)
+        view["config" if reachable else "incomplete_config"] = machine.config
         view["events"] = [event_view(event) for event in machine.events[:EVENTS_SHOWN]]
         view["checks"] = checks(world, machine)
     lease = leases.standing(world, machine)
@@ -134,7 +134,11 @@ def _check_result(machine: Machine, now: datetime) -> tuple[str, str, datetime]:
 
 
 def _image_ref(machine: Machine) -> Json:
-    image = str(machine.config.get("image", ""))
+    return {**_image(str(machine.config.get("image", "")))}
+
+
+@lru_cache(maxsize=128)
+def _image(image: str) -> Json:
     path, _, tag = image.partition(":")
     registry, _, repository = path.partition("/")
     digest = "sha256:" + hashlib.sha256(image.encode()).hexdigest()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy import Executable, Row, Select, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rotator.domain.errors import Unavailable
-from rotator.domain.ports import Clock
+from rotator.domain.ports import AppLock, Clock
 from rotator.store.rows import Values
 from rotator.store.sealing import KeyRing
 
@@ -26,6 +27,7 @@ class UnitBase:
         self._ring = ring
         self._clock = clock
         self._writes = writes
+        self._locks_held: set[AppLock] = set()
         self._postgres = connection.dialect.name == "postgresql"
 
     async def database_now(self) -> datetime:
@@ -58,12 +60,16 @@ class UnitBase:
 
     async def _upsert(self, table: Table, values: Values, *key: str) -> None:
         """Insert, or replace by `key` all columns that are given."""
-        changes = {name: value for name, value in values.items() if name not in key}
-        statement: Any
-        if self._postgres:
-            statement = postgresql.insert(table).values(dict(values))
-        else:
-            statement = sqlite.insert(table).values(dict(values))
-        await self._connection.execute(
-            statement.on_conflict_do_update(index_elements=list(key), set_=changes)
-        )
+        statement = _upsert_statement(table, tuple(values), key, postgres=self._postgres)
+        await self._connection.execute(statement, dict(values))
+
+
+@lru_cache(maxsize=128)
+def _upsert_statement(
+    table: Table, names: tuple[str, ...], key: tuple[str, ...], *, postgres: bool
+) -> Executable:
+    """Built once for each set of columns: building it takes longer than SQLite does."""
+    insert: Any = postgresql.insert(table) if postgres else sqlite.insert(table)
+    changes = {name: insert.excluded[name] for name in names if name not in key}
+    statement: Executable = insert.on_conflict_do_update(index_elements=list(key), set_=changes)
+    return statement

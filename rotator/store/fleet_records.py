@@ -229,6 +229,9 @@ class FleetUnit(UnitBase):
         await self._upsert(app_locks, values, "app")
 
     async def _locked(self, lock: AppLock) -> None:
+        if lock in self._locks_held:
+            return
         row = await self._locked_row(select(app_locks).where(app_locks.c.app == lock.app))
         if row is None or row.fence != lock.fence or row.holder != lock.holder:
             raise ClaimLost(f"the rollout lock of {lock.app} is in other hands now")
+        self._locks_held.add(lock)

@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
-
 from rotator.domain.errors import Busy, InputError, RotatorError
 from rotator.domain.rotation import ENDED, Actor, Mode, Rotation, RotationState
 from rotator.domain.secret import Secret
@@ -23,6 +21,7 @@ from rotator.fly.client import FlyClient
 from rotator.kinds.registry import builtin_kinds
 from rotator.manifest import parse_manifest
 from rotator.simulator.app import build_world, create_app
+from rotator.simulator.in_process import InProcess
 from rotator.store.schema import upgrade
 from rotator.store.sealing import CheckpointSigner, KeyRing, new_key
 from rotator.store.store import SqlStore
@@ -60,7 +59,7 @@ class SimulatedWorld:
     def parts(self, life: Life) -> tuple[Parts, MortalTransport, FlyClient]:
         """A fresh process's parts."""
         self.incarnations += 1
-        network = httpx.ASGITransport(app=create_app(self.fly))
+        network = InProcess(create_app(self.fly))
         transport = MortalTransport(network, life)
         client = FlyClient(
             "http://fly", "http://fly", self.token, self.clock, self.entropy, http=transport

@@ -30,8 +30,8 @@ _SWITCH_PAUSE = timedelta(seconds=2)
 async def replace_machines(run: RolloutRun, planned: Chain, gate: Gate) -> None:
     """Clone every machine of the group, see the clones healthy, then let them take over."""
     machines = [machine for wave in planned.waves for machine in wave]
-    rows = await together([_clone(run, machine) for machine in machines])
-    checked = await together([_checked(run, row) for row in rows])
+    cloned = await together([_clone(run, machine) for machine in machines])
+    checked = await together([_checked(run, row, clone) for row, clone in cloned])
     ready = [row for row in checked if row.state is not RestartState.FAILED]
     if len(ready) == len(checked) and run.rollout.policy.soak:
         await run.parts.clock.sleep(run.rollout.policy.soak.total_seconds())
@@ -44,17 +44,18 @@ async def replace_machines(run: RolloutRun, planned: Chain, gate: Gate) -> None:
     gate.note(await together([_switch(run, row) for row in ready]))
 
 
-async def _clone(run: RolloutRun, machine: Machine) -> MachineRestart:
-    """One clone. The intent is committed first, so that a crash doesn't make a second one."""
+async def _clone(run: RolloutRun, machine: Machine) -> tuple[MachineRestart, Machine | None]:
+    """One clone; None where an earlier try made it. The intent is committed first, so that a crash
+    doesn't make a second one."""
     row = run.row(machine, 1, RestartState.CLONING, "")
     if row.replaced_by is not None:
-        return row
+        return row, None
     asked_at = row.admitted_at
     row = await run.save(
         replace(row, admitted_at=asked_at or run.now), (Action.MACHINE_CLONING, Outcome.INTENT)
     )
     clone = await made(run, machine, {MARK_CLONE_OF: machine.id}, asked_at)
-    return await run.save(
+    row = await run.save(
         replace(
             row,
             replaced_by=clone.id,
@@ -63,15 +64,17 @@ async def _clone(run: RolloutRun, machine: Machine) -> MachineRestart:
             secrets_version=run.rollout.secrets_version,
         )
     )
+    return row, clone
 
 
-async def _checked(run: RolloutRun, row: MachineRestart) -> MachineRestart:
+async def _checked(run: RolloutRun, row: MachineRestart, clone: Machine | None) -> MachineRestart:
     """The clone started and healthy, or what is wrong with it."""
     assert row.replaced_by is not None
+    asked_at = row.updated_at or run.now
     try:
-        started = await wait_started(run, await read(run, row.replaced_by))
+        started = await wait_started(run, clone or await read(run, row.replaced_by))
         row = await run.save(replace(row, state=RestartState.CHECKING, started_at=run.now))
-        verdict = await see_healthy(run, started)
+        verdict = await see_healthy(run, started, asked_at=asked_at)
     except NotFound:
         return await end(run, row, RestartState.FAILED, "its clone was destroyed meanwhile")
     problem = verdict.problem
@@ -104,7 +107,7 @@ async def _switch(run: RolloutRun, row: MachineRestart) -> MachineRestart:
     )
     await fleet.uncordon(app, clone_id, None)
     try:
-        async with leased(run, row.machine_id) as lease:
+        async with leased(run, row.machine_id, to_destroy=True) as lease:
             row = replace(row, leased_at=run.now)
             await run.parts.clock.sleep(_SWITCH_PAUSE.total_seconds())
             await fleet.cordon(app, row.machine_id, lease)

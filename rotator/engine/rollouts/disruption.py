@@ -60,10 +60,12 @@ def room(
 async def admitted(run: RolloutRun, restart: MachineRestart) -> MachineRestart:
     """Wait until the budget has room for this machine, and take it."""
     budget = run.rollout.policy.disruption
+    if not budget.limited:
+        return await run.save(replace(restart, state=RestartState.LEASING, admitted_at=run.now))
     deadline = run.now + PATIENCE
     while True:
         async with run.parts.store.unit() as unit:
-            found = await _room(run, unit, restart) if budget.limited else Room()
+            found = await _room(run, unit, restart)
             if found.free:
                 taken = replace(restart, state=RestartState.LEASING, admitted_at=run.now)
                 return await run.save(taken, unit=unit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.domain.errors import Busy, Drift, NotYet, OutcomeUnknown, RetryLater
@@ -15,10 +15,12 @@ from rotator.domain.machines import (
 from rotator.engine.rollouts.run import RolloutRun
 
 _BOOTING = frozenset({"starting", "restarting", "updating", "replacing", "creating"})
+_SETTLED = frozenset({"started", "stopped", "suspended", "created", "failed"})
 _EXPECTED_SHARE = 0.95
 """When to look first at a machine's checks: this much of the time that the quickest one took."""
-_POLL_SHARE = 0.04
-"""How long to wait between looks, as a share of the time that has passed since the start."""
+_POLL_SHARE = 0.06
+"""How long to wait between looks, as a share of what the restart has taken so far: so little is
+lost of it, however long it is."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Verdict:
 
 
 async def wait_started(run: RolloutRun, machine: Machine) -> Machine:
-    """Wait in slices of what the API allows, until the deadline; gives the machine as it is then.
+    """Wait in slices of what the API allows, until the deadline; gives the machine as it is then,
+    with the state that Fly's answer names, and without any checks until somebody looks.
 
     A version that somebody else replaced meanwhile is read again and waited for instead: it
     started after the secrets were set, so it holds them (P8).
@@ -56,7 +59,7 @@ async def wait_started(run: RolloutRun, machine: Machine) -> Machine:
             return current
         slice_seconds = max(1, min(run.parts.limits.wait_slice_seconds, int(left)))
         try:
-            await run.parts.fleet.wait(
+            state = await run.parts.fleet.wait(
                 run.rollout.app,
                 machine.id,
                 instance_id=current.instance_id,
@@ -71,16 +74,20 @@ async def wait_started(run: RolloutRun, machine: Machine) -> Machine:
             await clock.sleep(error.after_seconds or 1 if isinstance(error, RetryLater) else 1)
             current = await read(run, machine.id)
             continue
+        if state in _SETTLED:
+            return replace(current, state=state, checks=())
+        # Older servers don't say which state it has settled in.
         current = await read(run, machine.id)
         if current.state not in _BOOTING:
             return current
 
 
-async def see_healthy(run: RolloutRun, started: Machine) -> Verdict:
-    """Watch a machine that has settled until all of its checks pass.
+async def see_healthy(run: RolloutRun, started: Machine, *, asked_at: datetime) -> Verdict:
+    """Watch a machine that has settled until all of its checks pass. `asked_at` is when it was
+    asked to boot.
 
-    Fly has no wait for checks, so this is the one poll. What the first machines of the group
-    took tells when the next ones are worth a look, so that a big fleet costs few calls.
+    Fly has no wait for checks, so this is the one poll. The grace period of its checks, and what
+    the first machines of the group took, tell when it is worth a look: a big fleet costs few calls.
     """
     if started.state in FAILED_STATES:
         return Verdict(started, f"its state is {started.state}")
@@ -89,27 +96,38 @@ async def see_healthy(run: RolloutRun, started: Machine) -> Verdict:
         return Verdict(started, f"not started within {within}: {started.state}")
     clock = run.parts.clock
     began = clock.now()
-    machine = started
-    if _unchecked(run, machine) and machine.state == "started":
-        await clock.sleep(run.rollout.policy.smoke.total_seconds())
-        machine = await _read_again(run, machine)
+    await clock.sleep(_first_pause(run, started))
     deadline = clock.now() + run.rollout.policy.health_timeout
     while True:
-        if machine.state in DOWN_STATES | GONE_STATES:
-            return Verdict(machine, started_at=began)
-        if machine.crash_looping or (_unchecked(run, machine) and _died(machine, began)):
-            return Verdict(machine, "it starts and dies again", began)
-        if machine.healthy:
-            problem = await _probe(run, machine)
-            if problem is None:
-                run.pace.learn(machine.process_group, (clock.now() - began).total_seconds())
-                return Verdict(machine, None, began, clock.now())
-            if clock.now() >= deadline:
-                return Verdict(machine, problem, began)
-        elif clock.now() >= deadline:
-            return Verdict(machine, _why_unhealthy(run, machine), began)
-        await clock.sleep(_pause(run, machine, (clock.now() - began).total_seconds()))
-        machine = await _read_again(run, machine)
+        problem = "it could not be read"
+        machine = await _look(run, started.id)
+        if machine is not None:
+            verdict, problem = await _judge(run, machine, began)
+            if verdict is not None:
+                return verdict
+        if clock.now() >= deadline:
+            within = f"{run.rollout.policy.health_timeout.total_seconds():.0f} s"
+            told = f"not healthy within {within}: {problem}"
+            return Verdict(machine or started, told, began)
+        await clock.sleep(_pause(run, (clock.now() - asked_at).total_seconds()))
+
+
+async def _judge(run: RolloutRun, machine: Machine, began: datetime) -> tuple[Verdict | None, str]:
+    """The verdict on a machine that started then, or what it still lacks."""
+    if machine.state in FAILED_STATES:
+        return Verdict(machine, f"its state is {machine.state}", began), ""
+    if machine.state in DOWN_STATES | GONE_STATES:
+        return Verdict(machine, started_at=began), ""
+    if machine.crash_looping or (_unchecked(run, machine) and _died(machine, began)):
+        return Verdict(machine, "it starts and dies again", began), ""
+    if not machine.healthy:
+        return None, _why_unhealthy(machine)
+    problem = await _probe(run, machine)
+    if problem is not None:
+        return None, problem
+    now = run.parts.clock.now()
+    run.pace.learn(machine.process_group, (now - began).total_seconds())
+    return Verdict(machine, None, began, now), ""
 
 
 def _unchecked(run: RolloutRun, machine: Machine) -> bool:
@@ -117,20 +135,34 @@ def _unchecked(run: RolloutRun, machine: Machine) -> bool:
     return not machine.expects_checks and run.rollout.policy.probe is None
 
 
-def _pause(run: RolloutRun, machine: Machine, waited: float) -> float:
-    """How long to wait before the next look: a share of what has passed, or until it is likely."""
+def _first_pause(run: RolloutRun, machine: Machine) -> float:
+    """How long after its start a machine can't be healthy yet."""
+    if machine.state != "started":
+        return 0.0
+    policy = run.rollout.policy
+    if _unchecked(run, machine):
+        return policy.smoke.total_seconds()
+    if not machine.expects_checks:
+        return 0.0
+    known = run.pace.fastest.get(machine.process_group)
+    if known is None:
+        return min(machine.check_grace, policy.health_timeout).total_seconds()
+    return known * _EXPECTED_SHARE
+
+
+def _pause(run: RolloutRun, passed: float) -> float:
+    """How long to wait before the next look, when so many seconds have passed."""
     limits = run.parts.limits
     shortest, longest = limits.shortest_poll.total_seconds(), limits.longest_poll.total_seconds()
-    pause = min(max(shortest, waited * _POLL_SHARE), longest)
-    expected = run.pace.fastest.get(machine.process_group, 0.0) * _EXPECTED_SHARE
-    return max(pause, expected - waited)
+    return min(max(shortest, passed * _POLL_SHARE), longest)
 
 
-async def _read_again(run: RolloutRun, machine: Machine) -> Machine:
+async def _look(run: RolloutRun, machine_id: str) -> Machine | None:
+    """The machine, or None where it can't be read for the moment."""
     try:
-        return await read(run, machine.id)
+        return await read(run, machine_id)
     except (NotYet, Busy, OutcomeUnknown):
-        return machine
+        return None
 
 
 async def _probe(run: RolloutRun, machine: Machine) -> str | None:
@@ -138,11 +170,11 @@ async def _probe(run: RolloutRun, machine: Machine) -> str | None:
     return None if wanted is None else await run.parts.prober.probe(machine, wanted)
 
 
-def _why_unhealthy(run: RolloutRun, machine: Machine) -> str:
+def _why_unhealthy(machine: Machine) -> str:
     bad = [f"{c.name} is {c.status}" for c in machine.checks if c.status != "passing"]
-    why = ", ".join(bad) or "no check has reported"
-    within = f"{run.rollout.policy.health_timeout.total_seconds():.0f} s"
-    return f"not healthy within {within}: {why}"
+    if machine.state != "started":
+        bad = [f"it is {machine.state}"]
+    return ", ".join(bad) or "no check has reported"
 
 
 def flapped(machine: Machine, *, instance_id: str | None, since: datetime) -> str | None:

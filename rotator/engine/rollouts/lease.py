@@ -16,8 +16,11 @@ _LONGEST_PAUSE = 15.0
 
 
 @asynccontextmanager
-async def leased(run: RolloutRun, machine_id: str) -> AsyncIterator[Lease]:
-    """Hold the machine's lease while the body runs."""
+async def leased(
+    run: RolloutRun, machine_id: str, *, to_destroy: bool = False
+) -> AsyncIterator[Lease]:
+    """Hold the machine's lease while the body runs. It ends with the machine where the body is
+    `to_destroy` it."""
     parts, app = run.parts, run.rollout.app
     ttl = parts.limits.lease_ttl_seconds
     held = [await _acquire(run, machine_id)]
@@ -28,7 +31,10 @@ async def leased(run: RolloutRun, machine_id: str) -> AsyncIterator[Lease]:
     try:
         async with kept(refresh, every_seconds=ttl / 3, clock=parts.clock):
             yield held[0]
-    finally:
+    except BaseException:
+        await _release(run, machine_id, held[0])
+        raise
+    if not to_destroy:
         await _release(run, machine_id, held[0])
 
 

@@ -175,7 +175,7 @@ async def _settle_asleep(
         return await end(run, restart, RestartState.ASLEEP, "its old snapshot was dropped")
     if machine.running:
         woken = replace(restart, note="it was started meanwhile")
-        return await _judged(run, woken, await see_healthy(run, machine))
+        return await _judged(run, woken, await _seen_healthy(run, restart, machine))
     return await end(run, restart, RestartState.ASLEEP, "it takes the value at its next start")
 
 
@@ -188,15 +188,19 @@ async def _see_it_through(
         replace(
             restart,
             state=RestartState.CHECKING,
-            stopped_at=_stopped_at(restart, started),
             started_at=run.now if started.state == "started" else None,
             new_instance_id=started.instance_id,
         )
     )
-    verdict = await see_healthy(run, started)
+    verdict = await _seen_healthy(run, restart, started)
+    restart = replace(restart, stopped_at=_stopped_at(restart, verdict.machine))
     if restart.drained_at is not None and not verdict.gone:
         await run.parts.fleet.uncordon(run.rollout.app, machine.id, lease)
     return await _judged(run, restart, verdict)
+
+
+async def _seen_healthy(run: RolloutRun, restart: MachineRestart, machine: Machine) -> Verdict:
+    return await see_healthy(run, machine, asked_at=restart.updated_at or run.now)
 
 
 def _stopped_at(restart: MachineRestart, machine: Machine) -> datetime | None:

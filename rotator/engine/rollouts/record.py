@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,14 +14,20 @@ from rotator.domain.rotation import MachineRestart, RestartState, Rollout, Rollo
 from rotator.domain.sorting import LeftOut
 from rotator.engine.adoption import all_machines, may_hold
 from rotator.engine.parts import Parts
-from rotator.engine.rollouts.run import FleetView, RolloutRun
+from rotator.engine.rollouts.run import FleetView, Ledger, RolloutRun
 from rotator.engine.rollouts.wanted import Wanted
 from rotator.engine.step import StepContext
 
 
 async def plan_for(parts: Parts, wanted: Wanted, rollout_id: str | None = None) -> RolloutPlan:
-    """Plan over the machines as they are; a roll-back leaves out who never took the value up."""
-    machines = await all_machines(parts.fleet, wanted.app)
+    """Plan over the machines as they are."""
+    return planned(await all_machines(parts.fleet, wanted.app), wanted, rollout_id)
+
+
+def planned(
+    machines: Sequence[Machine], wanted: Wanted, rollout_id: str | None = None
+) -> RolloutPlan:
+    """Plan over these machines; a roll-back leaves out who never took the value up."""
     spared: list[LeftOut] = []
     if wanted.undoes is not None:
         number, begun = wanted.undoes
@@ -40,7 +47,9 @@ async def plan_for(parts: Parts, wanted: Wanted, rollout_id: str | None = None) 
     return replace(plan, left_out=(*plan.left_out, *spared))
 
 
-async def begin(ctx: StepContext, wanted: Wanted, lock: AppLock) -> tuple[RolloutRun, RolloutPlan]:
+async def begin(
+    ctx: StepContext, wanted: Wanted, lock: AppLock, fleet: FleetView
+) -> tuple[RolloutRun, RolloutPlan]:
     """Go on with the rollout that a crash or a pause left, or open a new one."""
     parts = ctx.parts
     async with parts.store.view() as unit:
@@ -58,7 +67,7 @@ async def begin(ctx: StepContext, wanted: Wanted, lock: AppLock) -> tuple[Rollou
         if left is not None and resumed
         else _opened(wanted, parts.new_id(), now)
     )
-    plan = await plan_for(parts, wanted, rollout.id)
+    plan = planned(await fleet.recent(), wanted, rollout.id)
     rollout = rollout if resumed else replace(rollout, waves=plan.waves)
     run = RolloutRun(
         parts=parts,
@@ -68,7 +77,8 @@ async def begin(ctx: StepContext, wanted: Wanted, lock: AppLock) -> tuple[Rollou
         rotation=ctx.rotation,
         aim=wanted.aim,
         repairing=wanted.repairing,
-        fleet=FleetView(parts, wanted.app),
+        fleet=fleet,
+        ledger=Ledger(parts, lock),
         halted=ctx.halted,
         resumed=resumed,
         rows={row.machine_id: row for row in rows} if resumed else {},

@@ -43,8 +43,9 @@ async def rehearse(run: RolloutRun, planned: Chain, gate: Gate) -> None:
 
 
 async def _problem(run: RolloutRun, machine: Machine, wanted: Rehearsal) -> str | None:
+    asked_at = run.now
     started = await wait_started(run, machine)
-    verdict = await see_healthy(run, started)
+    verdict = await see_healthy(run, started, asked_at=asked_at)
     if verdict.problem is not None:
         return verdict.problem
     if verdict.asleep or verdict.gone:

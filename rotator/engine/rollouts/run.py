@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rotator.domain.credential import Credential
 from rotator.domain.events import Action, Event, Outcome
@@ -22,6 +22,9 @@ from rotator.domain.sorting import Aim
 from rotator.engine.adoption import all_machines
 from rotator.engine.parts import Parts
 
+_RECENT = timedelta(seconds=5)
+"""A list of this age still tells what a plan that was made from it starts with."""
+
 
 @dataclass
 class Pace:
@@ -35,7 +38,10 @@ class Pace:
 
 
 class FleetView:
-    """Lists of the app's machines, shared by groups that roll side by side."""
+    """Lists of the app's machines, shared by the plan and by groups that roll side by side.
+
+    Fly lets an app be listed about once a second, so a list too many is a second lost.
+    """
 
     def __init__(self, parts: Parts, app: str) -> None:
         self._parts, self._app = parts, app
@@ -52,9 +58,56 @@ class FleetView:
                 self._taken_at = begun
             return self._machines
 
+    async def recent(self) -> Sequence[Machine]:
+        """The machines as they were a moment ago."""
+        return await self.since(self._parts.clock.now() - _RECENT)
+
     async def fresh(self) -> Sequence[Machine]:
         """The machines as they are now."""
         return await self.since(self._parts.clock.now())
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A record that waits to be written, with the events that tell of it."""
+
+    restart: MachineRestart
+    events: Sequence[Event]
+    written: bool = False
+
+
+class Ledger:
+    """Writes the records of machines. What comes while a transaction is under way shares the next
+    one: a disk makes some hundred commits a second, and a wave may hold as many machines."""
+
+    def __init__(self, parts: Parts, lock: AppLock) -> None:
+        self._parts, self._lock = parts, lock
+        self._turn = asyncio.Lock()
+        self._queue: list[_Entry] = []
+
+    async def write(self, restart: MachineRestart, events: Sequence[Event]) -> None:
+        """Return when it is committed. An error is that of the transaction that held it."""
+        entry = _Entry(restart, events)
+        self._queue.append(entry)
+        try:
+            async with self._turn:
+                if not entry.written:
+                    await self._write_all()
+        finally:
+            if not entry.written and entry in self._queue:
+                self._queue.remove(entry)
+
+    async def _write_all(self) -> None:
+        """Everything that waits. After a failure each of the others tries for itself and the rest,
+        and raises its own error."""
+        batch = list(self._queue)
+        async with self._parts.store.unit() as unit:
+            for each in batch:
+                await unit.save_machine_restart(each.restart, self._lock)
+                await unit.append(*each.events)
+        for each in batch:
+            each.written = True
+        self._queue = [each for each in self._queue if not each.written]
 
 
 @dataclass(frozen=True)
@@ -74,6 +127,7 @@ class RolloutRun:
     aim: Aim
     repairing: bool
     fleet: FleetView
+    ledger: Ledger
     resumed: bool = False
     rows: dict[str, MachineRestart] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
@@ -124,12 +178,12 @@ class RolloutRun:
         self, restart: MachineRestart, *told: tuple[Action, Outcome], unit: Unit | None = None
     ) -> MachineRestart:
         """Write a machine's record, with the events that tell of it in the same transaction."""
+        events = [self.event(action, outcome, restart) for action, outcome in told]
         if unit is None:
-            async with self.parts.store.unit() as own:
-                return await self.save(restart, *told, unit=own)
-        await unit.save_machine_restart(restart, self.lock)
-        for action, outcome in told:
-            await unit.append(self.event(action, outcome, restart))
+            await self.ledger.write(restart, events)
+        else:
+            await unit.save_machine_restart(restart, self.lock)
+            await unit.append(*events)
         self.rows[restart.machine_id] = restart
         return restart
 

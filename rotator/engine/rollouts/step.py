@@ -21,9 +21,9 @@ from rotator.engine.keepalive import kept
 from rotator.engine.parts import Parts
 from rotator.engine.rollouts.disposable import destroy_leftovers
 from rotator.engine.rollouts.gate import Gate
-from rotator.engine.rollouts.record import begin, plan_for, record_plan
+from rotator.engine.rollouts.record import begin, planned, record_plan
 from rotator.engine.rollouts.release import overtaken_by, release_ended, released
-from rotator.engine.rollouts.run import RolloutRun
+from rotator.engine.rollouts.run import FleetView, RolloutRun
 from rotator.engine.rollouts.sharing import (
     hold_to_limits,
     served_already,
@@ -52,12 +52,13 @@ async def roll_out(ctx: StepContext) -> Result:
 async def _rolled(ctx: StepContext, wanted: Wanted) -> Result:
     """Hold the app's lock and restart until no machine is left without the value."""
     async with app_locked(ctx.parts, wanted.app, ctx.rotation.id) as lock:
-        plan = await plan_for(ctx.parts, wanted)
+        fleet = FleetView(ctx.parts, wanted.app)
+        plan = planned(await fleet.fresh(), wanted)
         if await served_already(ctx, wanted, plan):
             return Result()
         _refuse_blocked(wanted, plan)
         await hold_to_limits(ctx, wanted, plan)
-        run, plan = await begin(ctx, wanted, lock)
+        run, plan = await begin(ctx, wanted, lock, fleet)
         ctx.notes["rollout"] = run.rollout.id
         run = await released(run) if plan.restarts else run
         gate = Gate(run, plan.restarts + len(plan.asleep))
@@ -72,18 +73,19 @@ async def _until_done(run: RolloutRun, wanted: Wanted, plan: RolloutPlan, gate: 
     """Machines that came or changed meanwhile are planned for again, within bounds."""
     noticed = False
     for _ in range(run.parts.limits.rollout_passes):
-        present = await run.fleet.fresh()
+        present = await run.fleet.recent()
         await destroy_leftovers(run, plan.leftovers, present)
         await _uncordon_left(run, plan)
         await run_plan(run, plan, gate)
         gate.raise_hold()
         if gate.shut or (gate.problem and not gate.within_budget):
             return
-        version = overtaken_by(run, await run.fleet.fresh())
+        machines = await run.fleet.fresh()
+        version = overtaken_by(run, machines)
         if version is not None and not noticed:
             noticed = True
             await run.tell(Action.ROLLOUT_OVERTAKEN, Outcome.INFO, release=str(version))
-        plan = await plan_for(run.parts, wanted, run.rollout.id)
+        plan = planned(machines, wanted, run.rollout.id)
         failed = {r.machine_id for r in run.rows.values() if r.state is RestartState.FAILED}
         plan = _without(plan, failed)
         if plan.idle:
@@ -219,7 +221,7 @@ async def _pause(ctx: StepContext, run: RolloutRun, problem: str | None) -> None
 
 async def _close_rows(run: RolloutRun) -> None:
     """Records of machines that vanished in the middle, and of steps that a crash cut."""
-    present = {m.id: m for m in await run.fleet.fresh() if m.state not in GONE_STATES}
+    present = {m.id: m for m in await run.fleet.recent() if m.state not in GONE_STATES}
     for row in list(run.rows.values()):
         if row.ended_at is not None or row.machine_id in present or row.state in RESTART_DONE:
             continue

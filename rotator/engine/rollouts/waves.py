@@ -86,7 +86,8 @@ async def _run_wave(
     """Restart a wave, in smaller portions while other machines of the group are out of service."""
     done: list[MachineRestart] = []
     left = list(wave)
-    begun = run.now
+    # Nothing of the group was touched before its first wave: the list of the plan still holds.
+    begun = run.now if number > 1 else None
     while left and not gate.shut:
         if run.rollout.policy.strategy is Strategy.IMMEDIATE:
             portion: Sequence[Machine] = left
@@ -101,12 +102,12 @@ async def _run_wave(
 
 
 async def _affordable(
-    run: RolloutRun, planned: Chain, wave: Sequence[Machine], begun: datetime
+    run: RolloutRun, planned: Chain, wave: Sequence[Machine], begun: datetime | None
 ) -> Sequence[Machine]:
     """The machines of the wave that may go now, given who is out of service already (P4)."""
     clock = run.parts.clock
     deadline = clock.now() + run.rollout.policy.health_timeout
-    present = await run.fleet.since(begun)
+    present = await (run.fleet.recent() if begun is None else run.fleet.since(begun))
     while True:
         portion = within_budget(planned, wave, present)
         if portion:
