@@ -20,11 +20,13 @@ import httpx
 from rotator.cli.auditing import events_table, verification_lines
 from rotator.cli.demo_report import Load, Seen
 from rotator.cli.failures import FAILED
-from rotator.cli.history import record_table, rollout_lines, rotations_table
+from rotator.cli.history import rotations_table
 from rotator.cli.listing import inventory, inventory_table
-from rotator.cli.progress import follow, rollout_table
-from rotator.cli.snapshot import RolloutView, Snapshot, read_rollout
-from rotator.cli.text import clock_time, say, show
+from rotator.cli.progress import follow
+from rotator.cli.record import record_lines
+from rotator.cli.rollout_view import read_rollout
+from rotator.cli.snapshot import Snapshot
+from rotator.cli.text import ascii_only, clock_time, console, say, show, show_lines
 from rotator.domain.errors import NeedsHuman, Unavailable
 from rotator.domain.ports import EventQuery
 from rotator.domain.rotation import ENDED, RotationState
@@ -124,19 +126,13 @@ async def _after(
         for rollout in reversed(await unit.rollouts()):
             view = await read_rollout(unit, rollout)
             _title(f"The record of the rollout of {rollout.app}")
-            _show_rollout(view, list(await unit.rotations_of(rollout.id)), now=last)
+            show_lines(record_lines(view, now, console().width, ascii_only=ascii_only()))
         events = await unit.events(EventQuery(limit=1000))
     _title("The audit trail")
     show(events_table(list(reversed(events))))
     _title("What the simulator saw")
     show(seen.machines_table(), seen.credentials_table())
     say(f"{len(requests)} requests, {seen.refused(requests)} of them refused by a rate limit")
-
-
-def _show_rollout(view: RolloutView, rotations: list[str], *, now: Snapshot) -> None:
-    for line in rollout_lines(view.rollout, rotations):
-        say(line)
-    show(rollout_table(view, now.at), record_table(view))
 
 
 async def _verdict(rotator: Rotator, last: Snapshot, load: Load) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from rotator.cli.progress import styled
+from rotator.cli.styles import styled
 
 if TYPE_CHECKING:
     from rich.table import Table

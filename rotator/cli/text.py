@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rotator.domain.durations import format_duration, rough_duration
 from rotator.domain.machines import RawConfig
@@ -16,6 +17,7 @@ from rotator.domain.secret import Secret
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 WIDTH_WHEN_PIPED = 160
 LONGEST_REASON = 500
@@ -30,8 +32,28 @@ def console(*, err: bool = False) -> Console:
         file=stream,
         highlight=False,
         soft_wrap=False,
-        width=None if stream.isatty() else WIDTH_WHEN_PIPED,
+        width=None if stream.isatty() else _piped_width(),
     )
+
+
+def _piped_width() -> int:
+    """What COLUMNS says, else wide enough for every table."""
+    given = os.environ.get("COLUMNS", "")
+    fits = given.isascii() and given.isdigit() and len(given) <= 5
+    return max(int(given), 20) if fits else WIDTH_WHEN_PIPED
+
+
+def ascii_only(stream: TextIO | None = None) -> bool:
+    """Whether output can't hold more than ASCII."""
+    encoding = (stream or sys.stdout).encoding or "ascii"
+    return not encoding.lower().replace("-", "").startswith("utf")
+
+
+def show_lines(lines: Iterable[Text]) -> None:
+    """Print lines that are drawn to fit, in colour on a terminal."""
+    target = console()
+    for line in lines:
+        target.print(line, end="\n", no_wrap=True, overflow="ignore", crop=False)
 
 
 def show(*parts: RenderableType) -> None:
