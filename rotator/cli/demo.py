@@ -23,10 +23,10 @@ from rotator.cli.failures import FAILED
 from rotator.cli.history import rotations_table
 from rotator.cli.listing import inventory, inventory_table
 from rotator.cli.progress import follow
-from rotator.cli.record import record_lines
+from rotator.cli.record import show_record
 from rotator.cli.rollout_view import read_rollout
 from rotator.cli.snapshot import Snapshot
-from rotator.cli.text import ascii_only, clock_time, console, say, show, show_lines
+from rotator.cli.text import clock_time, say, show
 from rotator.domain.errors import NeedsHuman, Unavailable
 from rotator.domain.ports import EventQuery
 from rotator.domain.rotation import ENDED, RotationState
@@ -124,9 +124,9 @@ async def _after(
     show(rotations_table([view.rotation for view in last.rotations]))
     async with rotator.store.view() as unit:
         for rollout in reversed(await unit.rollouts()):
-            view = await read_rollout(unit, rollout)
+            view = await read_rollout(unit, rollout, now)
             _title(f"The record of the rollout of {rollout.app}")
-            show_lines(record_lines(view, now, console().width, ascii_only=ascii_only()))
+            show_record(view, now)
         events = await unit.events(EventQuery(limit=1000))
     _title("The audit trail")
     show(events_table(list(reversed(events))))

@@ -20,6 +20,7 @@ from rotator.cli.timeline import (
     Scale,
     Span,
     canary_waves,
+    portions,
     scale_of,
     soak_ends,
     spans_of,
@@ -159,6 +160,7 @@ def draw_rollout(
     picture = _Picture(view, now, max(width, 1), glyphs)
     lines = list(_lines(picture, folded=False))
     if most_lines is not None and len(lines) > most_lines:
+        picture.drawn.clear()
         lines = list(_lines(picture, folded=True))
     return [_cut(line, picture.width, glyphs) for line in lines]
 
@@ -167,8 +169,7 @@ def _lines(picture: _Picture, *, folded: bool) -> Iterator[Text]:
     worked = [each for each in picture.view.restarts if worked_on(each)]
     if worked:
         yield _axis(picture)
-    for group in dict.fromkeys(sorted(each.process_group for each in worked)):
-        members = [each for each in worked if each.process_group == group]
+    for group, members in by_group(worked):
         machines = "1 machine" if len(members) == 1 else f"{len(members)} machines"
         named = f"process group {group}" if group else "no process group"
         yield _styled(f"{named}, {machines}", "bold")
@@ -177,6 +178,24 @@ def _lines(picture: _Picture, *, folded: bool) -> Iterator[Text]:
         yield from _legend(picture)
     others = [each for each in picture.view.restarts if not worked_on(each)]
     yield from _others(picture, others, folded=folded)
+
+
+def by_group(
+    restarts: Sequence[MachineRestart],
+) -> Iterator[tuple[str, list[MachineRestart]]]:
+    """The process groups with their machines."""
+    for group in sorted({each.process_group for each in restarts}):
+        yield group, [each for each in restarts if each.process_group == group]
+
+
+def in_order(restarts: Sequence[MachineRestart]) -> list[MachineRestart]:
+    """The machines in the order in which they are drawn."""
+    return [
+        each
+        for _, members in by_group(restarts)
+        for section, _ in _sections(members, frozenset())
+        for each in section
+    ]
 
 
 def _group(picture: _Picture, members: Sequence[MachineRestart], *, folded: bool) -> Iterator[Text]:
@@ -196,18 +215,17 @@ def _group(picture: _Picture, members: Sequence[MachineRestart], *, folded: bool
 def _sections(
     members: Sequence[MachineRestart], canaries: frozenset[int]
 ) -> Iterator[tuple[list[MachineRestart], str]]:
-    """Rehearsals, then the waves in their order, then what was asleep."""
-    waves: dict[int, list[MachineRestart]] = {}
-    for each in members:
-        waves.setdefault(each.wave, []).append(each)
-    first = [each for each in waves.get(0, ()) if rehearses(each)]
-    asleep = [each for each in waves.get(0, ()) if not rehearses(each)]
+    """Rehearsals, then the waves in the order in which they were begun, then what was asleep."""
+    first = [each for each in members if not each.wave and rehearses(each)]
+    asleep = [each for each in members if not each.wave and not rehearses(each)]
     if first:
         yield first, "rehearsal, on a disposable machine"
-    for number in sorted(waves):
-        if number:
-            canary = ", canary" if number in canaries else ""
-            yield waves[number], f"wave {number}{canary}"
+    seen: set[int] = set()
+    for portion in portions(members):
+        number = portion[0].wave
+        canary = ", canary" if number in canaries else ""
+        yield portion, f"wave {number}{canary}{', continued' if number in seen else ''}"
+        seen.add(number)
     if asleep:
         yield asleep, "asleep, updated as they are"
 

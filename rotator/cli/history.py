@@ -75,9 +75,9 @@ def rotations_table(rotations: Sequence[Rotation]) -> Table:
 async def show_rotation(given: str, *, as_json: bool) -> int:
     """One rotation with its steps."""
     async with opened() as rotator:
-        async with rotator.store.view() as unit:
-            view = await read_rotation(unit, await full_id(unit, given))
         now = rotator.parts.clock.now()
+        async with rotator.store.view() as unit:
+            view = await read_rotation(unit, await full_id(unit, given), now)
     assert view is not None
     if as_json:
         print_json(

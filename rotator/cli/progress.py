@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -13,7 +14,7 @@ from rotator.cli.drawing import draw_rollout, wrapped_lines
 from rotator.cli.rollout_view import RolloutView, headline, standing_lines
 from rotator.cli.snapshot import RotationView, Snapshot, changes, settled, take, told_state
 from rotator.cli.styles import state_style
-from rotator.cli.text import ascii_only, console, elapsed, say
+from rotator.cli.text import Canvas, canvas_of, console, elapsed, say
 from rotator.domain.ports import Clock, Store
 from rotator.domain.rotation import RotationState, StepState
 
@@ -55,11 +56,11 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, draw: Callable[[int, int], RenderableType], lines: Iterable[str]) -> None:
-        """Show how things stand: a picture for so many columns and lines, or what is new."""
+    def update(self, draw: Callable[[Canvas], RenderableType], lines: Iterable[str]) -> None:
+        """Show how things stand: a picture that fits the terminal, or a line for what is new."""
         if self._live is not None:
-            size = self._live.console.size
-            self._live.update(draw(size.width, size.height), refresh=True)
+            canvas = canvas_of(self._live.console)
+            self._live.update(draw(canvas), refresh=True)
             return
         for line in lines:
             say(line)
@@ -73,9 +74,12 @@ async def follow(
     *,
     until: Callable[[RotationView, datetime], bool] = settled,
     live: bool | None = None,
+    before: Snapshot | None = None,
 ) -> Snapshot:
-    """Show rotations until each is settled, or `stop` is set; give the last snapshot."""
-    before: Snapshot | None = None
+    """Show rotations until each is settled, or `stop` is set; give the last snapshot.
+
+    What `before` has already is not told again line by line.
+    """
     with Progress(live=live) as progress:
         while True:
             snapshot = await take(store, rotation_ids, clock.now())
@@ -86,30 +90,29 @@ async def follow(
             await clock.sleep(POLL_SECONDS)
 
 
-def picture(snapshot: Snapshot, width: int, height: int) -> Group:
+def picture(snapshot: Snapshot, canvas: Canvas) -> Group:
     """Everything that is under way, as rich draws it."""
     from rich.console import Group
 
     rollouts = {
         view.rollout.id: view for rotation in snapshot.rotations for view in rotation.rollouts
     }
-    room = height - len(snapshot.rotations) - _TABLE_LINES
-    share = room // max(len(rollouts), 1)
+    room = canvas.height - len(snapshot.rotations) - _TABLE_LINES
+    share = replace(canvas, height=room // max(len(rollouts), 1))
     lines = [
-        line
-        for view in rollouts.values()
-        for line in rollout_picture(view, snapshot.at, width, share)
+        line for view in rollouts.values() for line in rollout_picture(view, snapshot.at, share)
     ]
     return Group(rotations_table(snapshot), *lines)
 
 
-def rollout_picture(view: RolloutView, now: datetime, width: int, height: int) -> list[Text]:
+def rollout_picture(view: RolloutView, now: datetime, canvas: Canvas) -> list[Text]:
     """One rollout as it stands: a headline, what it waits for, and its machines' bars."""
+    width = canvas.width
     lines = wrapped_lines(headline(view, now), width, style="bold", fold=True)
     for line in standing_lines(view):
         lines += wrapped_lines(line, width, label="  ", style="yellow", fold=True)
-    room = max(height - len(lines) - 1, _FEWEST_LINES)
-    lines += draw_rollout(view, now, width, ascii_only=ascii_only(), most_lines=room)
+    room = max(canvas.height - len(lines) - 1, _FEWEST_LINES)
+    lines += draw_rollout(view, now, width, ascii_only=canvas.ascii_only, most_lines=room)
     return [*lines, *wrapped_lines("", width)]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rotator.cli.drawing import draw_rollout, wrapped_lines
+from rotator.cli.drawing import draw_rollout, in_order, wrapped_lines
 from rotator.cli.policies import care_text, failure_text, strategy_text
 from rotator.cli.rollout_view import RolloutView, headline, standing_lines
-from rotator.cli.text import elapsed, moment, plain
+from rotator.cli.text import canvas_of, console, elapsed, moment, plain, show_lines
 from rotator.cli.timeline import soak_ends, spans_of, worked_on
 from rotator.domain.rotation import MachineRestart, RolloutState
 
@@ -36,7 +36,7 @@ def record_lines(
     """The whole record, no line wider than `width`."""
     lines = about_lines(view, now, width, ascii_only=ascii_only)
     lines += draw_rollout(view, now, width, ascii_only=ascii_only)
-    worked = [each for each in view.restarts if worked_on(each)]
+    worked = in_order([each for each in view.restarts if worked_on(each)])
     if worked:
         began = moment(view.rollout.started_at)
         lines += wrapped_lines(f"times after the begin at {began}", width, style="bold")
@@ -140,3 +140,9 @@ def record_data(view: RolloutView, now: datetime) -> dict[str, object]:
         ],
         "waits": view.waits,
     }
+
+
+def show_record(view: RolloutView, now: datetime) -> None:
+    """Print the record as wide as the output is."""
+    canvas = canvas_of(console())
+    show_lines(record_lines(view, now, canvas.width, ascii_only=canvas.ascii_only))

@@ -82,7 +82,7 @@ async def _view(rotator: Rotator, rollout_id: str) -> RolloutView:
     async with rotator.store.view() as unit:
         rollout = await unit.rollout(rollout_id)
         assert rollout is not None
-        return await read_rollout(unit, rollout)
+        return await read_rollout(unit, rollout, rotator.parts.clock.now())
 
 
 def _failed(view: RolloutView) -> Sequence[str]:

@@ -76,8 +76,8 @@ class RolloutView:
         )
 
 
-async def read_rollout(unit: Unit, rollout: Rollout) -> RolloutView:
-    """One rollout with all that belongs to it."""
+async def read_rollout(unit: Unit, rollout: Rollout, now: datetime) -> RolloutView:
+    """One rollout with all that belongs to it, and what it waits for now."""
     restarts = await unit.machine_restarts(rollout.id)
     served: list[Rotation] = []
     waits: list[Wait] = []
@@ -91,11 +91,18 @@ async def read_rollout(unit: Unit, rollout: Rollout) -> RolloutView:
             if step.name not in _ROLLING or step.subject != rollout.app:
                 continue
             repairing = repairing or _puts_back(step, rollout)
-            if step.state is StepState.WAITING and rollout.state in OPEN_ROLLOUTS:
-                why = step.error or "it is not said why"
-                waits.append(Wait(rotation.id, rotation.credential_name, why, step.not_before))
+            wait = _wait(step, rotation, now) if rollout.state in OPEN_ROLLOUTS else None
+            waits += [wait] if wait is not None else []
     ordered = sorted(restarts, key=_place)
     return RolloutView(rollout, tuple(ordered), tuple(served), repairing, tuple(waits))
+
+
+def _wait(step: Step, rotation: Rotation, now: datetime) -> Wait | None:
+    """Why the step is not worked on; None where it is, or where its time has come."""
+    if step.state is not StepState.WAITING or (step.not_before and step.not_before <= now):
+        return None
+    why = step.error or "it is not said why"
+    return Wait(rotation.id, rotation.credential_name, why, step.not_before)
 
 
 def _place(restart: MachineRestart) -> tuple[int, str, str, str]:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from rotator.cli.record import record_data, record_lines
+from rotator.cli.record import record_data, show_record
 from rotator.cli.rollout_view import RolloutView, read_rollout, rollout_state
 from rotator.cli.session import opened
 from rotator.cli.styles import state_style
 from rotator.cli.text import (
-    ascii_only,
-    console,
     elapsed,
     moment,
     print_json,
     say,
     show,
-    show_lines,
 )
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Unit
@@ -34,10 +31,10 @@ async def list_rollouts(app: str | None, state: str | None, limit: int, *, as_js
     """`rotator rollout list`."""
     states = None if state is None else frozenset({_state(state)})
     async with opened() as rotator:
+        now = rotator.parts.clock.now()
         async with rotator.store.view() as unit:
             found = await unit.rollouts(app=app, states=states, limit=limit)
-            views = [await read_rollout(unit, each) for each in found]
-        now = rotator.parts.clock.now()
+            views = [await read_rollout(unit, each, now) for each in found]
     if as_json:
         print_json({"rollouts": [_summary(view) for view in views]})
     elif views:
@@ -124,13 +121,13 @@ def rollouts_table(views: Sequence[RolloutView]) -> Table:
 async def show_rollout(given: str, *, as_json: bool) -> int:
     """`rotator rollout show ID`: every machine's times and outcome."""
     async with opened() as rotator:
-        async with rotator.store.view() as unit:
-            view = await read_rollout(unit, await known_rollout(unit, given))
         now = rotator.parts.clock.now()
+        async with rotator.store.view() as unit:
+            view = await read_rollout(unit, await known_rollout(unit, given), now)
     if as_json:
         print_json(record_data(view, now))
     else:
-        show_lines(record_lines(view, now, console().width, ascii_only=ascii_only()))
+        show_record(view, now)
     return 0
 
 

@@ -19,6 +19,7 @@ from rotator.cli.snapshot import (
     good,
     read_rotation,
     settled,
+    take,
     told_state,
     waits_long,
 )
@@ -166,12 +167,18 @@ def _left_to_others(asked: Sequence[Rotation], refused: int, *, daemon: bool, as
 
 
 async def _see_through(
-    rotator: Rotator, asked: Sequence[Rotation], refused: int, *, daemon: bool, as_json: bool
+    rotator: Rotator,
+    asked: Sequence[Rotation],
+    refused: int,
+    *,
+    daemon: bool,
+    as_json: bool,
+    before: Snapshot | None = None,
 ) -> int:
     ids = [rotation.id for rotation in asked]
     parts = rotator.parts
     with _stop_on_interrupt(parts, daemon=daemon):
-        last = await (_watch(rotator, ids) if daemon else _work(rotator, ids))
+        last = await (_watch if daemon else _work)(rotator, ids, before)
     if parts.stopping.is_set() and not all(settled(v, last.at) for v in last.rotations):
         _tell_interrupted(last)
         return INTERRUPTED
@@ -186,11 +193,12 @@ async def _see_through(
     return PARTLY if done or waiting else FAILED
 
 
-async def _watch(rotator: Rotator, ids: Sequence[str]) -> Snapshot:
-    return await follow(rotator.store, rotator.parts.clock, ids, rotator.parts.stopping)
+async def _watch(rotator: Rotator, ids: Sequence[str], before: Snapshot | None) -> Snapshot:
+    parts = rotator.parts
+    return await follow(rotator.store, parts.clock, ids, parts.stopping, before=before)
 
 
-async def _work(rotator: Rotator, ids: Sequence[str]) -> Snapshot:
+async def _work(rotator: Rotator, ids: Sequence[str], before: Snapshot | None) -> Snapshot:
     """Advance the rotations here, side by side, while they are shown."""
     parts = rotator.parts
     room = asyncio.Semaphore(parts.limits.concurrency)
@@ -202,7 +210,7 @@ async def _work(rotator: Rotator, ids: Sequence[str]) -> Snapshot:
     async with asyncio.TaskGroup() as group:
         for each in ids:
             group.create_task(drive(each))
-        watching = group.create_task(_watch(rotator, ids))
+        watching = group.create_task(_watch(rotator, ids, before))
     return watching.result()
 
 
@@ -216,9 +224,9 @@ async def _drive(parts: Parts, rotation_id: str) -> None:
         if not held:
             await _pause(parts, _RETAKE_SECONDS)
         while not parts.stopping.is_set():
-            async with parts.store.view() as unit:
-                view = await read_rotation(unit, rotation_id)
             now = parts.clock.now()
+            async with parts.store.view() as unit:
+                view = await read_rotation(unit, rotation_id, now)
             if view is None or settled(view, now):
                 return
             wait = still_to_wait(view.rotation, now).total_seconds()
@@ -370,7 +378,8 @@ async def _go_on(rotator: Rotator, rotation: Rotation, *, wait: bool) -> int:
             + _when(daemon=daemon)
         )
         return 0
-    return await _see_through(rotator, [rotation], 0, daemon=daemon, as_json=False)
+    before = await take(rotator.store, [rotation.id], rotator.parts.clock.now())
+    return await _see_through(rotator, [rotation], 0, daemon=daemon, as_json=False, before=before)
 
 
 def _when(*, daemon: bool) -> str:

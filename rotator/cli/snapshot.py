@@ -85,17 +85,17 @@ def good(view: RotationView) -> bool:
 async def take(store: Store, rotation_ids: Sequence[str], now: datetime) -> Snapshot:
     """Read these rotations."""
     async with store.view() as unit:
-        views = [await read_rotation(unit, each) for each in rotation_ids]
+        views = [await read_rotation(unit, each, now) for each in rotation_ids]
     return Snapshot(now, tuple(view for view in views if view is not None))
 
 
-async def read_rotation(unit: Unit, rotation_id: str) -> RotationView | None:
+async def read_rotation(unit: Unit, rotation_id: str, now: datetime) -> RotationView | None:
     """One rotation with all that belongs to it."""
     rotation = await unit.rotation(rotation_id)
     if rotation is None:
         return None
     rollouts = [
-        await read_rollout(unit, rollout) for rollout in await unit.rollouts_of(rotation_id)
+        await read_rollout(unit, rollout, now) for rollout in await unit.rollouts_of(rotation_id)
     ]
     return RotationView(rotation, tuple(await unit.steps(rotation_id)), tuple(rollouts))
 

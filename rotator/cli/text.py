@@ -6,10 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from rotator.domain.durations import format_duration, rough_duration
 from rotator.domain.machines import RawConfig
@@ -43,10 +43,19 @@ def _piped_width() -> int:
     return max(int(given), 20) if fits else WIDTH_WHEN_PIPED
 
 
-def ascii_only(stream: TextIO | None = None) -> bool:
-    """Whether output can't hold more than ASCII."""
-    encoding = (stream or sys.stdout).encoding or "ascii"
-    return not encoding.lower().replace("-", "").startswith("utf")
+@dataclass(frozen=True)
+class Canvas:
+    """How much can be drawn where output goes, and with which characters."""
+
+    width: int
+    height: int
+    ascii_only: bool
+
+
+def canvas_of(target: Console) -> Canvas:
+    """What this console has."""
+    size = target.size
+    return Canvas(size.width, size.height, target.options.ascii_only)
 
 
 def show_lines(lines: Iterable[Text]) -> None:

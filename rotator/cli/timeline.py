@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 from rotator.domain.policy import Strategy
 from rotator.domain.rotation import MachineRestart, RestartState, Rollout
 
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _LEAST_GAP: Final = timedelta(seconds=60)
 _GAP_SHARE: Final = 0.5
 BREAK_COLUMNS: Final = 3
@@ -94,7 +95,8 @@ def _in_place(restart: MachineRestart, rollout: Rollout) -> Iterable[tuple[Phase
         drained_until = drained + rollout.policy.drain
         if restart.updated_at is not None:
             yield Phase.UPDATE, min(drained_until, restart.updated_at)
-    yield Phase.BOOT, restart.stopped_at or restart.updated_at
+    if restart.state is not RestartState.ASLEEP:
+        yield Phase.BOOT, restart.stopped_at or restart.updated_at
     yield Phase.CHECKS, restart.started_at
     yield Phase.SOAK, restart.healthy_at
 
@@ -147,20 +149,45 @@ def soak_ends(
     policy = rollout.policy
     if repairing or policy.strategy in (Strategy.IMMEDIATE, Strategy.BLUE_GREEN):
         return {}
-    waves: dict[tuple[str, int], list[MachineRestart]] = {}
+    found: dict[str, datetime] = {}
+    for group in {each.process_group for each in restarts}:
+        of_group = [each for each in restarts if each.process_group == group]
+        canaries = canary_waves(rollout, of_group)
+        for members in portions(of_group):
+            soak = policy.canary_soak if members[0].wave in canaries else policy.soak
+            ends = [each.ended_at for each in members if each.ended_at is not None]
+            if soak and len(ends) == len(members):
+                until = max(ends) + soak
+                found |= {m.machine_id: until for m in members if m.healthy_at is not None}
+    return found
+
+
+def portions(restarts: Iterable[MachineRestart]) -> list[list[MachineRestart]]:
+    """A group's waves, in the order in which they were begun.
+
+    A wave is in several portions where only some of it could go at a time, or where the rollout
+    was planned anew, after a pause or a crash, and counted its waves from one again.
+    """
+    waves: dict[int, list[MachineRestart]] = {}
     for each in restarts:
         if each.wave > 0:
-            waves.setdefault((each.process_group, each.wave), []).append(each)
-    found: dict[str, datetime] = {}
-    for (group, wave), members in waves.items():
-        canaries = canary_waves(rollout, (r for r in restarts if r.process_group == group))
-        soak = policy.canary_soak if wave in canaries else policy.soak
-        ends = [each.ended_at for each in members if each.ended_at is not None]
-        if not soak or len(ends) < len(members):
-            continue
-        until = max(ends) + soak
-        found |= {each.machine_id: until for each in members if each.healthy_at is not None}
-    return found
+            waves.setdefault(each.wave, []).append(each)
+    found: list[list[MachineRestart]] = []
+    for _, members in sorted(waves.items()):
+        until: datetime | None = None
+        fresh = True
+        for each in sorted(members, key=_begun):
+            if fresh or (until is not None and _begun(each) > until):
+                found.append([])
+            fresh = False
+            found[-1].append(each)
+            ends = [at for at in (until, each.ended_at or _NEVER) if at is not None]
+            until = max(ends)
+    return sorted(found, key=lambda members: (_begun(members[0]), members[0].wave))
+
+
+def _begun(restart: MachineRestart) -> datetime:
+    return restart.admitted_at or _NEVER
 
 
 @dataclass(frozen=True)

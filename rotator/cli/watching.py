@@ -11,7 +11,7 @@ from rotator.cli.progress import POLL_SECONDS, Progress, rollout_picture
 from rotator.cli.rollout_view import RolloutView, headline, read_rollout, rollout_changes
 from rotator.cli.rollouts import known_rollout
 from rotator.cli.session import opened
-from rotator.cli.text import clock_time, say
+from rotator.cli.text import Canvas, clock_time, say
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Clock, Store, Unit
 from rotator.domain.rotation import OPEN_ROLLOUTS, Rollout, RolloutState, RotationState
@@ -63,11 +63,11 @@ async def _followed(
     before: RolloutView | None = None
     with Progress(live=live) as progress:
         while True:
+            now = clock.now()
             async with store.view() as unit:
                 rollout = await unit.rollout(rollout_id)
                 assert rollout is not None
-                view = await read_rollout(unit, rollout)
-            now = clock.now()
+                view = await read_rollout(unit, rollout, now)
             progress.update(partial(_picture, view, now), _lines(before, view, now))
             if not view.open:
                 return view
@@ -75,10 +75,10 @@ async def _followed(
             await clock.sleep(POLL_SECONDS)
 
 
-def _picture(view: RolloutView, now: datetime, width: int, height: int) -> Group:
+def _picture(view: RolloutView, now: datetime, canvas: Canvas) -> Group:
     from rich.console import Group
 
-    return Group(*rollout_picture(view, now, width, height))
+    return Group(*rollout_picture(view, now, canvas))
 
 
 def _lines(before: RolloutView | None, view: RolloutView, now: datetime) -> Iterator[str]:
