@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rotator.domain.durations import format_duration
-from rotator.domain.policy import OnFailure, Order, RolloutPolicy, Strategy
+from rotator.domain.policy import (
+    WAITING_STRATEGIES,
+    OnFailure,
+    Order,
+    RolloutPolicy,
+    Strategy,
+)
 
 _HOW = {
     Strategy.ROLLING: "wave by wave",
@@ -40,27 +46,42 @@ def care_text(policy: RolloutPolicy, *, repairing: bool = False) -> str:
 
 
 def _care(policy: RolloutPolicy, *, repairing: bool) -> Iterator[str]:
-    waves = policy.strategy in (Strategy.ROLLING, Strategy.CANARY, Strategy.NEXT_RELEASE)
-    if policy.rehearsal is not None and not repairing:
-        yield "rehearsal on a disposable machine" + (
-            f" ({' '.join(policy.rehearsal.command)})" if policy.rehearsal.command else ""
-        )
-    if waves or repairing:
-        if policy.canaries and not repairing:
-            soak = f" with {format_duration(policy.canary_soak)} soak" if policy.canary_soak else ""
-            yield f"{_counted(policy.canaries, 'canary', 'canaries')}{soak}"
-        yield f"max_unavailable {policy.max_unavailable} of a group"
-        yield f"{format_duration(policy.stagger)} between waves"
+    if policy.strategy is Strategy.NEXT_RELEASE:
+        yield f"restarted by rotator after {format_duration(policy.deadline)}, then"
+    if policy.strategy is not Strategy.NEXT_START:
+        if not repairing:
+            yield from _before_the_rest(policy)
+        yield from _each_wave(policy, repairing=repairing)
+        yield from _each_machine(policy, repairing=repairing)
+    if policy.strategy in WAITING_STRATEGIES:
+        yield f"told as overdue after {format_duration(policy.max_wait)}"
+
+
+def _before_the_rest(policy: RolloutPolicy) -> Iterator[str]:
+    if policy.rehearsal is not None:
+        command = f" ({' '.join(policy.rehearsal.command)})" if policy.rehearsal.command else ""
+        yield f"rehearsal on a disposable machine{command}"
+    if policy.canaries and policy.strategy not in (Strategy.IMMEDIATE, Strategy.BLUE_GREEN):
+        soak = f" with {format_duration(policy.canary_soak)} soak" if policy.canary_soak else ""
+        yield f"{policy.canaries} {'canary' if policy.canaries == 1 else 'canaries'}{soak}"
+
+
+def _each_wave(policy: RolloutPolicy, *, repairing: bool) -> Iterator[str]:
+    if policy.strategy is Strategy.IMMEDIATE or (
+        policy.strategy is Strategy.BLUE_GREEN and not repairing
+    ):
+        return
+    yield f"max_unavailable {policy.max_unavailable} of a group"
+    yield f"{format_duration(policy.stagger)} between waves"
+
+
+def _each_machine(policy: RolloutPolicy, *, repairing: bool) -> Iterator[str]:
     if policy.drain:
         yield f"{format_duration(policy.drain)} drain"
     if policy.probe is not None:
         yield f"probe :{policy.probe.port}{policy.probe.path}"
     if policy.soak and policy.strategy is not Strategy.IMMEDIATE and not repairing:
         yield f"{format_duration(policy.soak)} soak"
-    if policy.strategy is Strategy.NEXT_RELEASE:
-        yield f"restarted by rotator after {format_duration(policy.deadline)}"
-    if policy.strategy in (Strategy.NEXT_START, Strategy.NEXT_RELEASE):
-        yield f"warns after {format_duration(policy.max_wait)}"
 
 
 def failure_text(policy: RolloutPolicy, *, repairing: bool = False) -> str:
@@ -72,7 +93,3 @@ def failure_text(policy: RolloutPolicy, *, repairing: bool = False) -> str:
     if policy.on_failure is OnFailure.PAUSE:
         return "pause: stop and wait for `rotator rollout resume` or `abort`"
     return f"continue: up to {policy.failure_budget} of the machines may fail, then undo"
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
