@@ -18,12 +18,14 @@ from typing import Final
 import httpx
 
 from rotator.cli.auditing import events_table, verification_lines
-from rotator.cli.demo_report import Load, Seen
+from rotator.cli.demo_report import REQUESTS_PER_SECOND, Load, Seen
 from rotator.cli.failures import FAILED
-from rotator.cli.history import record_table, rollout_lines, rotations_table
+from rotator.cli.history import rotations_table
 from rotator.cli.listing import inventory, inventory_table
-from rotator.cli.progress import follow, rollout_table
-from rotator.cli.snapshot import RolloutView, Snapshot, read_rollout
+from rotator.cli.progress import follow
+from rotator.cli.record import show_record
+from rotator.cli.rollout_view import read_rollout
+from rotator.cli.snapshot import Snapshot
 from rotator.cli.text import clock_time, say, show
 from rotator.domain.errors import NeedsHuman, Unavailable
 from rotator.domain.ports import EventQuery
@@ -122,21 +124,15 @@ async def _after(
     show(rotations_table([view.rotation for view in last.rotations]))
     async with rotator.store.view() as unit:
         for rollout in reversed(await unit.rollouts()):
-            view = await read_rollout(unit, rollout)
+            view = await read_rollout(unit, rollout, now)
             _title(f"The record of the rollout of {rollout.app}")
-            _show_rollout(view, list(await unit.rotations_of(rollout.id)), now=last)
+            show_record(view, now)
         events = await unit.events(EventQuery(limit=1000))
     _title("The audit trail")
     show(events_table(list(reversed(events))))
     _title("What the simulator saw")
     show(seen.machines_table(), seen.credentials_table())
-    say(f"{len(requests)} requests, {seen.refused(requests)} of them refused by a rate limit")
-
-
-def _show_rollout(view: RolloutView, rotations: list[str], *, now: Snapshot) -> None:
-    for line in rollout_lines(view.rollout, rotations):
-        say(line)
-    show(rollout_table(view, now.at), record_table(view))
+    say(f"{len(requests)} API requests, {seen.refused(requests)} of them refused by a rate limit")
 
 
 async def _verdict(rotator: Rotator, last: Snapshot, load: Load) -> int:
@@ -144,13 +140,18 @@ async def _verdict(rotator: Rotator, last: Snapshot, load: Load) -> int:
     verification = await verify_log(rotator.store, rotator.signer)
     for line in verification_lines(verification):
         say(line)
+    say(f"requests to the apps while this went on, {REQUESTS_PER_SECOND} a second each, through")
+    say("a proxy that sends them to machines that are started, not cordoned and healthy:")
+    show(load.requests_table())
+    failed = sum(tally.failed for tally in load.tallies.values())
+    say(f"{sum(tally.requests for tally in load.tallies.values())} requests, {failed} failed")
     say(
         f"the simulated consumers used their values {load.uses} times while this went on; "
         f"{load.refusals} were refused"
     )
     done = [v for v in last.rotations if v.rotation.state is RotationState.SUCCEEDED]
     say(f"{len(done)} of {len(last.rotations)} rotations succeeded at {clock_time(last.at)}Z")
-    whole = verification.fault is None and not load.refusals and load.uses > 0
+    whole = verification.fault is None and load.unharmed
     return 0 if whole and len(done) == len(last.rotations) else FAILED
 
 

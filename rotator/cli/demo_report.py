@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from rotator.cli.progress import styled
+from rotator.cli.styles import styled
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 LOAD_SECONDS: Final = 0.25
+REQUESTS_PER_SECOND: Final = 50
 
 
 class _Model(BaseModel):
@@ -108,13 +109,27 @@ class Seen:
         return sum(request.get("status") == 429 for request in requests)
 
 
+class Tally(_Model):
+    """What became of one app's requests through the proxy."""
+
+    requests: int
+    failed: int
+    unrouted: int
+    refused: int
+
+
+class _Tallies(_Model):
+    apps: Mapping[str, Tally]
+
+
 class Load:
-    """The machines' programs: each uses the value that it booted with, again and again."""
+    """Users of the apps, and the machines' programs: each uses the value that it booted with."""
 
     def __init__(self, simulator: httpx.AsyncClient) -> None:
         self._simulator = simulator
         self.uses = 0
         self.refusals = 0
+        self.tallies: Mapping[str, Tally] = {}
 
     async def state(self) -> object:
         """The simulator's world."""
@@ -127,13 +142,17 @@ class Load:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Count uses and refusals during the block (promise P1)."""
+        """Requests to every app during the block, and a count of uses and refusals (P1)."""
+        rate = {"per_second": REQUESTS_PER_SECOND}
+        (await self._simulator.post("/_simulator/load", json=rate)).raise_for_status()
         async with asyncio.TaskGroup() as group:
             counting = group.create_task(self._count())
             try:
                 yield
             finally:
                 counting.cancel()
+        answer = await self._simulator.get("/_simulator/load")
+        self.tallies = _Tallies.model_validate(answer.json()).apps
 
     async def _count(self) -> None:
         while True:
@@ -142,6 +161,26 @@ class Load:
                 self.uses += 1
                 self.refusals += consumer["accepted"] is False
             await asyncio.sleep(LOAD_SECONDS)
+
+    @property
+    def unharmed(self) -> bool:
+        """Whether there was load, and nobody saw anything fail."""
+        served = bool(self.tallies) and all(t.requests for t in self.tallies.values())
+        failed = sum(tally.failed for tally in self.tallies.values())
+        return served and self.uses > 0 and not failed and not self.refusals
+
+    def requests_table(self) -> Table:
+        """What became of the requests, app by app."""
+        table = _table("app", "requests", "failed", "no machine took it", "value refused")
+        for app, tally in sorted(self.tallies.items()):
+            table.add_row(
+                app,
+                str(tally.requests),
+                f"[bold red]{tally.failed}[/bold red]" if tally.failed else "0",
+                str(tally.unrouted),
+                str(tally.refused),
+            )
+        return table
 
 
 def _table(*columns: str) -> Table:

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rotator.cli.history import rotations_table
-from rotator.cli.progress import styled
 from rotator.cli.rotating import apps_of
 from rotator.cli.session import opened
+from rotator.cli.styles import styled
 from rotator.cli.text import from_now, moment, print_json, say, show
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.durations import format_duration, rough_duration

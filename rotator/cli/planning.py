@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rotator.cli.failures import FAILED
+from rotator.cli.plan_text import plan_lines, shared_line
 from rotator.cli.session import opened
-from rotator.cli.text import moment, plain, print_json, say
+from rotator.cli.text import plain, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus, Version
-from rotator.domain.durations import format_duration
 from rotator.domain.errors import Drift, InputError
-from rotator.domain.rollout import Method
 from rotator.domain.rotation import Mode
-from rotator.engine.plan import AppRollout, CredentialPlan, Shared, plan_rotation, shared_rollouts
+from rotator.engine.plan import CredentialPlan, plan_rotation, shared_rollouts
 from rotator.wiring import Rotator
 
 FORMAT = 1
@@ -67,11 +66,11 @@ async def print_plans(
         for index, plan in enumerate(plans):
             if index:
                 say()
-            for line in _lines(plan):
+            for line in plan_lines(plan):
                 say(line)
         for each in shared_rollouts(plans):
             say()
-            say(_shared_line(each))
+            say(shared_line(each))
         if out is not None:
             say()
             say(f"written to {out}; `rotator rotate now --plan {out}` does just this or refuses")
@@ -107,60 +106,6 @@ async def make_plans(
     return plans
 
 
-def _lines(plan: CredentialPlan) -> Iterator[str]:
-    spec = plan.credential.spec
-    yield f"{spec.name}  ({spec.kind}, {spec.place}, {plan.mode.value})"
-    for blocker in plan.blockers:
-        yield f"  can't start: {blocker}"
-    for warning in plan.warnings:
-        yield f"  note: {warning}"
-    for number, step in enumerate(plan.steps, start=1):
-        subject = f" {step.subject}" if step.subject else ""
-        yield f"  {number}. {step.step.value}{subject}: {step.effect}"
-        for call in step.calls:
-            yield f"       {call}"
-        for rollout in plan.rollouts:
-            if rollout.app == step.subject and step.step.value == "roll-out":
-                yield from _machines(rollout)
-    yield f"  takes about {plan.minutes:g} min, then revokes {plan.revokes}"
-    if plan.revoke_at is not None:
-        overlap = format_duration(spec.policy.overlap) if plan.mode is Mode.NORMAL else "none"
-        yield f"  old value revoked about {moment(plan.revoke_at)} (overlap {overlap})"
-
-
-def _shared_line(shared: Shared) -> str:
-    return (
-        f"{shared.app}: one rollout serves {', '.join(shared.credentials)} when they are rotated "
-        f"together; that saves {shared.saved} restarts"
-    )
-
-
-def _machines(rollout: AppRollout) -> Iterator[str]:
-    plan = rollout.plan
-    for chain in plan.chains:
-        if chain.method is Method.BLUE_GREEN:
-            listed = ", ".join(f"{m.id} {m.region}" for wave in chain.waves for m in wave)
-            yield f"       {chain.group}, replaced by clones: {listed}"
-            continue
-        yield f"       {chain.group}, at most {chain.budget} away at once:"
-        for number, wave in enumerate(chain.waves, start=1):
-            canary = " (canary)" if number <= chain.canary_waves else ""
-            listed = ", ".join(f"{m.id} {m.region}" for m in wave)
-            yield f"         wave {number}{canary}: {listed}"
-    for what, machines in (
-        ("updated without being started", plan.asleep),
-        ("left until they start", plan.at_next_start),
-        ("left running until somebody renews them", plan.waiting),
-        ("up to date already", plan.up_to_date),
-        ("host unreachable", plan.unreachable),
-        ("left over, to be destroyed", plan.leftovers),
-    ):
-        if machines:
-            yield f"       {what}: {', '.join(f'{m.id} {m.region} {m.state}' for m in machines)}"
-    for left in plan.left_out:
-        yield f"       left alone: {left.machine.id} {left.machine.region}: {left.reason}"
-
-
 def _as_data(plan: CredentialPlan) -> object:
     return {
         "credential": plan.credential.name,
@@ -174,6 +119,10 @@ def _as_data(plan: CredentialPlan) -> object:
             {
                 "app": rollout.app,
                 "minutes": rollout.minutes,
+                "policy": rollout.policy,
+                "strategy": rollout.policy.strategy,
+                "notes": rollout.plan.notes,
+                "blockers": rollout.plan.blockers,
                 "chains": [
                     {
                         "group": chain.group,
@@ -190,6 +139,7 @@ def _as_data(plan: CredentialPlan) -> object:
                 "waiting": [_machine(m) for m in rollout.plan.waiting],
                 "up_to_date": [_machine(m) for m in rollout.plan.up_to_date],
                 "unreachable": [_machine(m) for m in rollout.plan.unreachable],
+                "leftovers": [_machine(m) for m in rollout.plan.leftovers],
                 "left_out": [
                     {"id": left.machine.id, "reason": left.reason} for left in rollout.plan.left_out
                 ],
@@ -199,6 +149,7 @@ def _as_data(plan: CredentialPlan) -> object:
         "minutes": plan.minutes,
         "revokes": plan.revokes,
         "revoke_at": plan.revoke_at,
+        "revocation_waits_for": plan.held_by,
         "fingerprint": plan.fingerprint,
     }
 

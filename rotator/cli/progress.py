@@ -4,49 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from rotator.cli.snapshot import (
-    RolloutView,
-    RotationView,
-    Snapshot,
-    changes,
-    restart_time,
-    settled,
-    take,
-    told_state,
-)
-from rotator.cli.text import console, elapsed, say
+from rotator.cli.drawing import draw_rollout, wrapped_lines
+from rotator.cli.rollout_view import RolloutView, headline, standing_lines
+from rotator.cli.snapshot import RotationView, Snapshot, changes, settled, take, told_state
+from rotator.cli.styles import state_style
+from rotator.cli.text import Canvas, canvas_of, console, elapsed, say
 from rotator.domain.ports import Clock, Store
-from rotator.domain.rotation import RestartState, RolloutState, RotationState, StepState
+from rotator.domain.rotation import RotationState, StepState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.live import Live
     from rich.table import Table
+    from rich.text import Text
 
 POLL_SECONDS: Final = 0.3
 """How often the database is read; no call to Fly is made for progress."""
-
-_STYLES: Final = {
-    "succeeded": "green",
-    "healthy": "green",
-    "done": "green",
-    "up-to-date": "green",
-    "asleep": "cyan",
-    "retiring": "cyan",
-    "running": "yellow",
-    "failed": "bold red",
-    "parked": "bold red",
-    "rolled_back": "bold red",
-    "unreachable": "red",
-    "planned": "dim",
-    "left-out": "dim",
-}
+_TABLE_LINES: Final = 5
+_FEWEST_LINES: Final = 8
 
 
 class Progress:
@@ -54,7 +37,6 @@ class Progress:
 
     def __init__(self, *, live: bool | None = None) -> None:
         self._wants_live = sys.stdout.isatty() if live is None else live
-        self._before: Snapshot | None = None
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -74,14 +56,14 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, snapshot: Snapshot) -> None:
-        """Show how things stand."""
+    def update(self, draw: Callable[[Canvas], RenderableType], lines: Iterable[str]) -> None:
+        """Show how things stand: a picture that fits the terminal, or a line for what is new."""
         if self._live is not None:
-            self._live.update(picture(snapshot), refresh=True)
-        else:
-            for line in changes(self._before, snapshot):
-                say(line)
-        self._before = snapshot
+            canvas = canvas_of(self._live.console)
+            self._live.update(draw(canvas), refresh=True)
+            return
+        for line in lines:
+            say(line)
 
 
 async def follow(
@@ -92,26 +74,46 @@ async def follow(
     *,
     until: Callable[[RotationView, datetime], bool] = settled,
     live: bool | None = None,
+    before: Snapshot | None = None,
 ) -> Snapshot:
-    """Show rotations until each is settled, or `stop` is set; give the last snapshot."""
+    """Show rotations until each is settled, or `stop` is set; give the last snapshot.
+
+    What `before` has already is not told again line by line.
+    """
     with Progress(live=live) as progress:
         while True:
             snapshot = await take(store, rotation_ids, clock.now())
-            progress.update(snapshot)
+            progress.update(partial(picture, snapshot), changes(before, snapshot))
+            before = snapshot
             if all(until(view, snapshot.at) for view in snapshot.rotations) or stop.is_set():
                 return snapshot
             await clock.sleep(POLL_SECONDS)
 
 
-def picture(snapshot: Snapshot) -> Group:
+def picture(snapshot: Snapshot, canvas: Canvas) -> Group:
     """Everything that is under way, as rich draws it."""
     from rich.console import Group
 
     rollouts = {
         view.rollout.id: view for rotation in snapshot.rotations for view in rotation.rollouts
     }
-    tables = [rollout_table(view, snapshot.at) for view in rollouts.values()]
-    return Group(rotations_table(snapshot), *tables)
+    room = canvas.height - len(snapshot.rotations) - _TABLE_LINES
+    share = replace(canvas, height=room // max(len(rollouts), 1))
+    lines = [
+        line for view in rollouts.values() for line in rollout_picture(view, snapshot.at, share)
+    ]
+    return Group(rotations_table(snapshot), *lines)
+
+
+def rollout_picture(view: RolloutView, now: datetime, canvas: Canvas) -> list[Text]:
+    """One rollout as it stands: a headline, what it waits for, and its machines' bars."""
+    width = canvas.width
+    lines = wrapped_lines(headline(view, now), width, style="bold", fold=True)
+    for line in standing_lines(view):
+        lines += wrapped_lines(line, width, label="  ", style="yellow", fold=True)
+    room = max(canvas.height - len(lines) - 1, _FEWEST_LINES)
+    lines += draw_rollout(view, now, width, ascii_only=canvas.ascii_only, most_lines=room)
+    return [*lines, *wrapped_lines("", width)]
 
 
 def rotations_table(snapshot: Snapshot) -> Table:
@@ -132,61 +134,9 @@ def rotations_table(snapshot: Snapshot) -> Table:
     return table
 
 
-def rollout_table(view: RolloutView, now: datetime) -> Table:
-    """A line for each machine: its wave, its state, how long it took."""
-    from rich import box
-    from rich.table import Table
-
-    rollout = view.rollout
-    done = sum(r.state in _ENDED for r in view.restarts)
-    title = (
-        f"rollout of {rollout.app} to secrets version {rollout.secrets_version}: "
-        f"{_word(rollout.state)}, {done} of {len(view.restarts)} machines, "
-        f"{elapsed((rollout.ended_at or now) - rollout.started_at)}"
-    )
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for column in ("wave", "machine", "region", "group", "state", "elapsed", "note"):
-        table.add_column(column, no_wrap=column != "note", justify="default")
-    for restart in view.restarts:
-        table.add_row(
-            "-" if restart.state is RestartState.LEFT_OUT else str(restart.wave),
-            restart.machine_id,
-            restart.region,
-            restart.process_group,
-            styled(restart.state.value),
-            restart_time(restart, now),
-            restart.note,
-        )
-    return table
-
-
-_ENDED: Final = frozenset(
-    {
-        RestartState.HEALTHY,
-        RestartState.ASLEEP,
-        RestartState.UP_TO_DATE,
-        RestartState.LEFT_OUT,
-        RestartState.UNREACHABLE,
-        RestartState.GONE,
-        RestartState.FAILED,
-    }
-)
-
-
-def styled(word: str) -> str:
-    """A state in its colour."""
-    style = _STYLES.get(word)
-    return f"[{style}]{word}[/{style}]" if style else word
-
-
 def _state(state: RotationState) -> str:
-    style = _STYLES.get(state.value)
-    word = state.value.replace("_", " ")
+    style, word = state_style(state.value), state.value.replace("_", " ")
     return f"[{style}]{word}[/{style}]" if style else word
-
-
-def _word(state: RolloutState) -> str:
-    return styled(state.value)
 
 
 def _step(view: RotationView) -> str:

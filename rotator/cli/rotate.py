@@ -1,4 +1,4 @@
-"""`rotator rotate`: now, show, retry, abort."""
+"""`rotator rotate`: now, show, retry, abort, undo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 rotate = typer.Typer(
-    help="Rotate now; look at, retry or abort a rotation.",
+    help="Rotate now; look at, retry, abort or undo a rotation.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -97,11 +97,28 @@ def abort(
     reason: _REASON = "",
     no_wait: _NO_WAIT = False,
 ) -> int:
-    """Turn a rotation back.
+    """Turn a rotation back before its new value is in use everywhere.
 
-    What was delivered is restored, the new value revoked.
+    What was delivered is restored, the new value revoked. After that, see `undo`.
     """
     from rotator.cli.rotating import abort_rotation
     from rotator.cli.session import run_async
 
     return run_async(abort_rotation(rotation, reason, wait=not no_wait))
+
+
+@rotate.command("undo")
+def undo(
+    rotation: Annotated[str, typer.Argument(metavar="ID")],
+    reason: _REASON = "",
+    no_wait: _NO_WAIT = False,
+) -> int:
+    """Within the overlap, put the consumers back on the old value.
+
+    It is restored where the new one was delivered, machines restart with the care of a rollout,
+    and the new value is revoked.
+    """
+    from rotator.cli.rotating import undo_rotation
+    from rotator.cli.session import run_async
+
+    return run_async(undo_rotation(rotation, reason, wait=not no_wait))

@@ -13,13 +13,23 @@ from rotator.cli.failures import FAILED, INTERRUPTED, PARTLY
 from rotator.cli.planning import confirm_plan, planned_names, print_plans
 from rotator.cli.progress import follow
 from rotator.cli.session import daemon_is_running, opened
-from rotator.cli.snapshot import PATIENCE, RotationView, Snapshot, good, settled, told_state
+from rotator.cli.snapshot import (
+    RotationView,
+    Snapshot,
+    good,
+    read_rotation,
+    settled,
+    take,
+    told_state,
+    waits_long,
+)
 from rotator.cli.text import moment, one_line, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus
 from rotator.domain.errors import Busy, InputError, RotatorError
-from rotator.domain.ports import Unit
+from rotator.domain.events import Action
+from rotator.domain.ports import EventQuery, Unit
 from rotator.domain.reasons import ReasonCode
-from rotator.domain.rotation import ENDED, Mode, Rotation, RotationState
+from rotator.domain.rotation import ENDED, Mode, RolloutState, Rotation, RotationState
 from rotator.engine import request
 from rotator.engine.advance import advance, still_to_wait
 from rotator.engine.parts import Parts
@@ -157,12 +167,18 @@ def _left_to_others(asked: Sequence[Rotation], refused: int, *, daemon: bool, as
 
 
 async def _see_through(
-    rotator: Rotator, asked: Sequence[Rotation], refused: int, *, daemon: bool, as_json: bool
+    rotator: Rotator,
+    asked: Sequence[Rotation],
+    refused: int,
+    *,
+    daemon: bool,
+    as_json: bool,
+    before: Snapshot | None = None,
 ) -> int:
     ids = [rotation.id for rotation in asked]
     parts = rotator.parts
     with _stop_on_interrupt(parts, daemon=daemon):
-        last = await (_watch(rotator, ids) if daemon else _work(rotator, ids))
+        last = await (_watch if daemon else _work)(rotator, ids, before)
     if parts.stopping.is_set() and not all(settled(v, last.at) for v in last.rotations):
         _tell_interrupted(last)
         return INTERRUPTED
@@ -173,14 +189,16 @@ async def _see_through(
     done = sum(good(view) for view in last.rotations)
     if done == len(last.rotations) and not refused:
         return 0
-    return PARTLY if done else FAILED
+    waiting = any(waits_long(view, last.at) for view in last.rotations)
+    return PARTLY if done or waiting else FAILED
 
 
-async def _watch(rotator: Rotator, ids: Sequence[str]) -> Snapshot:
-    return await follow(rotator.store, rotator.parts.clock, ids, rotator.parts.stopping)
+async def _watch(rotator: Rotator, ids: Sequence[str], before: Snapshot | None) -> Snapshot:
+    parts = rotator.parts
+    return await follow(rotator.store, parts.clock, ids, parts.stopping, before=before)
 
 
-async def _work(rotator: Rotator, ids: Sequence[str]) -> Snapshot:
+async def _work(rotator: Rotator, ids: Sequence[str], before: Snapshot | None) -> Snapshot:
     """Advance the rotations here, side by side, while they are shown."""
     parts = rotator.parts
     room = asyncio.Semaphore(parts.limits.concurrency)
@@ -192,7 +210,7 @@ async def _work(rotator: Rotator, ids: Sequence[str]) -> Snapshot:
     async with asyncio.TaskGroup() as group:
         for each in ids:
             group.create_task(drive(each))
-        watching = group.create_task(_watch(rotator, ids))
+        watching = group.create_task(_watch(rotator, ids, before))
     return watching.result()
 
 
@@ -203,16 +221,19 @@ async def _drive(parts: Parts, rotation_id: str) -> None:
             held = await advance(parts, rotation_id)
         except RotatorError:
             held = False
-        now = parts.clock.now()
-        async with parts.store.view() as unit:
-            rotation = await request.known_rotation(unit, rotation_id)
-        if rotation.state in ENDED:
-            return
-        wait = still_to_wait(rotation, now)
-        if rotation.state is RotationState.RETIRING and wait > PATIENCE:
-            return
-        pause = wait.total_seconds() if held else max(_RETAKE_SECONDS, wait.total_seconds())
-        await _pause(parts, pause)
+        if not held:
+            await _pause(parts, _RETAKE_SECONDS)
+        while not parts.stopping.is_set():
+            now = parts.clock.now()
+            async with parts.store.view() as unit:
+                view = await read_rotation(unit, rotation_id, now)
+            if view is None or settled(view, now):
+                return
+            wait = still_to_wait(view.rotation, now).total_seconds()
+            if wait <= 0:
+                break
+            # In short looks: another terminal may resume, retry or abort it meanwhile.
+            await _pause(parts, min(wait, _RETAKE_SECONDS))
 
 
 async def _pause(parts: Parts, seconds: float) -> None:
@@ -265,6 +286,26 @@ def _tell_outcome(last: Snapshot, *, daemon: bool) -> None:
             say(f"  next: {rotation.parked.next_command}")
         if view.revokes_at is not None:
             say(f"  {_revoker(view, daemon=daemon)}")
+        if waits_long(view, last.at):
+            _tell_wait(view, daemon=daemon)
+
+
+def _tell_wait(view: RotationView, *, daemon: bool) -> None:
+    """What it waits for, who goes on with it, and what a person can do."""
+    step = view.current_step
+    assert step is not None
+    say(f"  waits: {step.error}")
+    who = "the daemon goes" if daemon else "`rotator run` goes"
+    say(f"  old and new value are valid meanwhile; {who} on with it")
+    paused = [
+        each.rollout.id for each in view.rollouts if each.rollout.state is RolloutState.PAUSED
+    ]
+    for rollout_id in paused:
+        say(
+            f"  next: `rotator rollout resume {rollout_id}` or `rotator rollout abort {rollout_id}`"
+        )
+    if not paused:
+        say(f"  next: `rotator rotate show {view.rotation.id}`")
 
 
 def _revoker(view: RotationView, *, daemon: bool) -> str:
@@ -296,17 +337,55 @@ async def abort_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
         if rotation.state is RotationState.ROLLED_BACK:
             say(f"{rotation.credential_name}: rolled back; nothing had to be undone")
             return 0
-        code = await _go_on(rotator, rotation, wait=wait)
-        async with rotator.store.view() as unit:
-            rotation = await request.known_rotation(unit, rotation.id)
-        return 0 if rotation.state is RotationState.ROLLED_BACK else code
+        return await _turn_back(rotator, rotation, wait=wait)
+
+
+async def undo_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
+    """`rotator rotate undo`. Being rolled back is what was asked for, so it is success."""
+    async with opened(online=True) as rotator:
+        parts = rotator.parts
+        rotation = await request.undo(
+            parts, await _full_id(rotator, rotation_id), parts.actor, one_line(reason)
+        )
+        say(f"{rotation.credential_name}: its consumers go back to the old value, still valid")
+        say("  it is put back at every target, machines restart wave by wave as in a rollout,")
+        say("  and then the new value is revoked")
+        return await _turn_back(rotator, rotation, wait=wait)
+
+
+async def _turn_back(rotator: Rotator, rotation: Rotation, *, wait: bool) -> int:
+    code = await _go_on(rotator, rotation, wait=wait)
+    if not wait or code == INTERRUPTED:
+        return code
+    async with rotator.store.view() as unit:
+        rotation = await request.known_rotation(unit, rotation.id)
+        refusals = await unit.events(
+            EventQuery(rotation_id=rotation.id, action=Action.ROTATION_ABORTED.value, limit=1)
+        )
+    if rotation.state is RotationState.ROLLED_BACK:
+        return 0
+    cause = refusals[0].event.detail.get("cause") if refusals else None
+    if cause:
+        say(f"  it could not be turned back: {cause}")
+    return PARTLY if code == PARTLY else FAILED
 
 
 async def _go_on(rotator: Rotator, rotation: Rotation, *, wait: bool) -> int:
     daemon = await daemon_is_running(rotator.store)
     if not wait:
-        return _left_to_others([rotation], 0, daemon=daemon, as_json=False)
-    return await _see_through(rotator, [rotation], 0, daemon=daemon, as_json=False)
+        say(
+            f"{rotation.credential_name}: rotation {rotation.id} is taken up "
+            + _when(daemon=daemon)
+        )
+        return 0
+    before = await take(rotator.store, [rotation.id], rotator.parts.clock.now())
+    return await _see_through(rotator, [rotation], 0, daemon=daemon, as_json=False, before=before)
+
+
+def _when(*, daemon: bool) -> str:
+    if daemon:
+        return "by the running daemon within seconds"
+    return "when `rotator run` is started: no daemon is running"
 
 
 async def _full_id(rotator: Rotator, given: str) -> str:
@@ -325,7 +404,11 @@ async def full_id(unit: Unit, given: str) -> str:
     if await unit.rotation(wanted) is not None:
         return wanted
     newest = await unit.rotations(limit=1000)
-    fitting = [r.id for r in newest if len(wanted) >= 4 and r.id.endswith(wanted)]
+    fitting = [
+        r.id
+        for r in newest
+        if len(wanted) >= 4 and (r.id.endswith(wanted) or r.id.startswith(wanted))
+    ]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

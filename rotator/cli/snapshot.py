@@ -7,29 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotator.cli.text import clock_time, elapsed, moment
+from rotator.cli.rollout_view import RolloutView, read_rollout, rollout_changes
+from rotator.cli.text import clock_time, moment
 from rotator.domain.ports import Store, Unit
 from rotator.domain.rotation import (
     ENDED,
-    MachineRestart,
-    RestartState,
-    Rollout,
+    RolloutState,
     Rotation,
     RotationState,
     Step,
     StepState,
 )
+from rotator.engine.journal import HELD, held_since
 
 PATIENCE: Final = timedelta(seconds=60)
-"""An overlap that lasts longer than this is not waited for at a terminal."""
-
-
-@dataclass(frozen=True)
-class RolloutView:
-    """A rollout and its machines, in the order of their waves."""
-
-    rollout: Rollout
-    restarts: tuple[MachineRestart, ...]
+"""An overlap, or a wait on purpose, that lasts longer than this is not sat out at a terminal."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +58,23 @@ class Snapshot:
 
 
 def settled(view: RotationView, now: datetime) -> bool:
-    """Whether nothing more will be seen soon: it has ended, or only a long overlap is left."""
+    """Whether nothing more will be seen soon: it has ended, or only a long wait is left."""
     if view.rotation.state in ENDED:
         return True
     revokes = view.revokes_at
-    return revokes is not None and revokes - now > PATIENCE
+    return (revokes is not None and revokes - now > PATIENCE) or waits_long(view, now)
+
+
+def waits_long(view: RotationView, now: datetime) -> bool:
+    """Whether rotator holds it back on purpose, for longer than a person would look on: until
+    machines start, a window opens or, after a while, somebody resumes a paused rollout."""
+    step = view.current_step
+    if step is None or step.state is not StepState.WAITING or HELD not in step.detail:
+        return False
+    if now - held_since(step, now) >= PATIENCE:
+        return True
+    paused = any(each.rollout.state is RolloutState.PAUSED for each in view.rollouts)
+    return not paused and step.not_before is not None and step.not_before - now > PATIENCE
 
 
 def good(view: RotationView) -> bool:
@@ -81,26 +85,19 @@ def good(view: RotationView) -> bool:
 async def take(store: Store, rotation_ids: Sequence[str], now: datetime) -> Snapshot:
     """Read these rotations."""
     async with store.view() as unit:
-        views = [await read_rotation(unit, each) for each in rotation_ids]
+        views = [await read_rotation(unit, each, now) for each in rotation_ids]
     return Snapshot(now, tuple(view for view in views if view is not None))
 
 
-async def read_rotation(unit: Unit, rotation_id: str) -> RotationView | None:
+async def read_rotation(unit: Unit, rotation_id: str, now: datetime) -> RotationView | None:
     """One rotation with all that belongs to it."""
     rotation = await unit.rotation(rotation_id)
     if rotation is None:
         return None
     rollouts = [
-        await read_rollout(unit, rollout) for rollout in await unit.rollouts_of(rotation_id)
+        await read_rollout(unit, rollout, now) for rollout in await unit.rollouts_of(rotation_id)
     ]
     return RotationView(rotation, tuple(await unit.steps(rotation_id)), tuple(rollouts))
-
-
-async def read_rollout(unit: Unit, rollout: Rollout) -> RolloutView:
-    """One rollout with its machines."""
-    restarts = await unit.machine_restarts(rollout.id)
-    ordered = sorted(restarts, key=lambda r: (r.wave, r.process_group, r.region, r.machine_id))
-    return RolloutView(rollout, tuple(ordered))
 
 
 def changes(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
@@ -115,28 +112,15 @@ def changes(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
 
 def _differences(old: RotationView | None, new: RotationView) -> Iterator[str]:
     steps = {step.id: step for step in old.steps} if old else {}
-    restarts = _by_machine(old) if old else {}
+    rollouts = {each.rollout.id: each for each in old.rollouts} if old else {}
     for step in new.steps:
         was = steps.get(step.id)
         if step.state is not StepState.PLANNED and (was is None or was.state is not step.state):
             yield step_line(step)
     for rollout in new.rollouts:
-        for restart in rollout.restarts:
-            earlier = restarts.get((restart.rollout_id, restart.machine_id))
-            if restart.state is RestartState.PLANNED:
-                continue
-            if earlier is None or earlier.state is not restart.state:
-                yield restart_line(restart)
+        yield from rollout_changes(rollouts.get(rollout.rollout.id), rollout)
     if old is None or old.rotation.state is not new.rotation.state:
         yield f"rotation {new.rotation.id}: {told_state(new)}"
-
-
-def _by_machine(view: RotationView) -> dict[tuple[str, str], MachineRestart]:
-    return {
-        (restart.rollout_id, restart.machine_id): restart
-        for rollout in view.rollouts
-        for restart in rollout.restarts
-    }
 
 
 def step_line(step: Step) -> str:
@@ -150,27 +134,11 @@ def step_line(step: Step) -> str:
     return line
 
 
-def restart_line(restart: MachineRestart) -> str:
-    """A machine in one line."""
-    took = restart_time(restart, None)
-    return (
-        f"wave {restart.wave}  {restart.machine_id} {restart.region} {restart.process_group}: "
-        f"{restart.state.value}{f' after {took}' if took and restart.ended_at else ''}"
-        f"{f' ({restart.note})' if restart.note else ''}"
-    )
-
-
-def restart_time(restart: MachineRestart, now: datetime | None) -> str:
-    """How long a machine has been or was worked on; empty before it began."""
-    end = restart.ended_at or now
-    if restart.leased_at is None or end is None:
-        return ""
-    return elapsed(end - restart.leased_at)
-
-
 def told_state(view: RotationView) -> str:
     """The rotation's state, and what a person should know with it."""
     rotation = view.rotation
+    if rotation.abort_requested_at is not None and rotation.state not in ENDED:
+        return f"{rotation.state.value}, and asked to turn back"
     if rotation.state is RotationState.RETIRING and view.revokes_at is not None:
         return f"retiring: the new value is in use, the old one goes at {moment(view.revokes_at)}"
     if rotation.state is RotationState.PARKED and rotation.parked is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from rotator.domain.secret import Secret
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 WIDTH_WHEN_PIPED = 160
 LONGEST_REASON = 500
@@ -30,8 +32,37 @@ def console(*, err: bool = False) -> Console:
         file=stream,
         highlight=False,
         soft_wrap=False,
-        width=None if stream.isatty() else WIDTH_WHEN_PIPED,
+        width=None if stream.isatty() else _piped_width(),
     )
+
+
+def _piped_width() -> int:
+    """What COLUMNS says, else wide enough for every table."""
+    given = os.environ.get("COLUMNS", "")
+    fits = given.isascii() and given.isdigit() and len(given) <= 5
+    return max(int(given), 20) if fits else WIDTH_WHEN_PIPED
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How much can be drawn where output goes, and with which characters."""
+
+    width: int
+    height: int
+    ascii_only: bool
+
+
+def canvas_of(target: Console) -> Canvas:
+    """What this console has."""
+    size = target.size
+    return Canvas(size.width, size.height, target.options.ascii_only)
+
+
+def show_lines(lines: Iterable[Text]) -> None:
+    """Print lines that are drawn to fit, in colour on a terminal."""
+    target = console()
+    for line in lines:
+        target.print(line, end="\n", no_wrap=True, overflow="ignore", crop=False)
 
 
 def show(*parts: RenderableType) -> None:

@@ -17,6 +17,7 @@ from rotator.domain.rotation import (
     Claim,
     MachineRestart,
     Rollout,
+    RolloutState,
     RolloutWish,
     Rotation,
     RotationState,
@@ -196,7 +197,16 @@ class Unit(Protocol):
 
     # rollouts
     async def rollout(self, rollout_id: str) -> Rollout | None: ...
-    async def rollouts(self, *, app: str | None = None, limit: int = 50) -> Sequence[Rollout]: ...
+    async def rollouts(
+        self,
+        *,
+        app: str | None = None,
+        states: frozenset[RolloutState] | None = None,
+        limit: int = 50,
+    ) -> Sequence[Rollout]:
+        """Newest first."""
+        ...
+
     async def rollouts_of(self, rotation_id: str) -> Sequence[Rollout]: ...
     async def rotations_of(self, rollout_id: str) -> Sequence[str]: ...
     async def open_rollout(self, app: str) -> Rollout | None:

@@ -20,6 +20,7 @@ from rotator.domain.sorting import Aim
 from rotator.engine.adoption import all_machines
 from rotator.engine.begin import find_adoptable, preflight
 from rotator.engine.parts import Parts
+from rotator.engine.plan_calls import rollout_calls
 
 BOOT_ESTIMATE = timedelta(seconds=20)
 """What a machine's update, boot and checks usually take; only for the estimate in plans."""
@@ -42,14 +43,16 @@ class AppRollout:
     app: str
     plan: RolloutPlan
     minutes: float
+    policy: RolloutPolicy
 
 
 @dataclass(frozen=True)
 class CredentialPlan:
     """The whole plan for one credential.
 
-    `blockers` say why it can't start; `warnings` what to know before; `fingerprint` changes when
-    anything that the plan rests on does.
+    `blockers` say why it can't start; `warnings` what to know before; `held_by` for whom the
+    revocation waits, so that `revoke_at` is the earliest; `fingerprint` changes when anything that
+    the plan rests on does.
     """
 
     credential: Credential
@@ -61,6 +64,7 @@ class CredentialPlan:
     minutes: float
     blockers: tuple[str, ...]
     warnings: tuple[str, ...]
+    held_by: tuple[str, ...]
     fingerprint: str
 
 
@@ -71,20 +75,23 @@ class Shared:
     app: str
     credentials: tuple[str, ...]
     saved: int
+    coalesce: timedelta
 
 
 def shared_rollouts(plans: Sequence[CredentialPlan]) -> tuple[Shared, ...]:
     """What rotating these credentials together saves, app by app. Pure."""
-    by_app: dict[str, list[tuple[str, RolloutPlan]]] = {}
+    by_app: dict[str, list[tuple[str, AppRollout]]] = {}
     for plan in plans:
         for rollout in plan.rollouts:
-            by_app.setdefault(rollout.app, []).append((plan.credential.name, rollout.plan))
+            by_app.setdefault(rollout.app, []).append((plan.credential.name, rollout))
     found = []
     for app, served in by_app.items():
-        machines = {m.id for _, p in served for c in p.chains for wave in c.waves for m in wave}
-        saved = sum(p.restarts for _, p in served) - len(machines)
-        if saved:
-            found.append(Shared(app, tuple(name for name, _ in served), saved))
+        chains = [each for _, rollout in served for each in rollout.plan.chains]
+        machines = {m.id for each in chains for wave in each.waves for m in wave}
+        saved = sum(rollout.plan.restarts for _, rollout in served) - len(machines)
+        coalesce = min(rollout.policy.coalesce for _, rollout in served)
+        if saved and coalesce:
+            found.append(Shared(app, tuple(name for name, _ in served), saved, coalesce))
     return tuple(found)
 
 
@@ -122,6 +129,7 @@ async def plan_rotation(
         minutes=minutes,
         blockers=tuple(blockers),
         warnings=_warnings(credential, current, targets, rollouts, mode),
+        held_by=_held_by(credential, rollouts),
         fingerprint=_fingerprint(credential, mode, current, targets, machines),
     )
 
@@ -145,7 +153,8 @@ def _app_rollout(
         policy = replace(policy, strategy=Strategy.ROLLING)
     aim = Aim(names=frozenset(n for n in names if n is not None), floor=newest + 1)
     plan = plan_rollout(machines, policy, aim, forced=mode is not Mode.NORMAL)
-    return AppRollout(app, plan, round(_estimate(plan, policy).total_seconds() / 60, 1))
+    minutes = round(_estimate(plan, policy).total_seconds() / 60, 1)
+    return AppRollout(app, plan, minutes, policy)
 
 
 def _estimate(plan: RolloutPlan, policy: RolloutPolicy) -> timedelta:
@@ -169,12 +178,25 @@ def _steps(
         PlannedStep(
             step=name,
             subject=subject,
-            effect=RULES[name].effect,
+            effect=_effect(name, subject, rollouts),
             calls=_calls(parts, credential, name, subject, rollouts),
         )
         for name in SEQUENCES[mode]
         for subject in subjects(credential.spec, RULES[name].fan)
     )
+
+
+def _effect(name: StepName, subject: str, rollouts: Sequence[AppRollout]) -> str:
+    """What the step does; a rollout's depends on its strategy."""
+    rollout = next((r for r in rollouts if r.app == subject), None)
+    if name is not StepName.ROLL_OUT or rollout is None:
+        return RULES[name].effect
+    return {
+        Strategy.IMMEDIATE: "restart the machines that read it, all at once",
+        Strategy.BLUE_GREEN: "replace the machines that read it by clones",
+        Strategy.NEXT_START: "leave running machines alone until they start anew",
+        Strategy.NEXT_RELEASE: "leave the machines to the team's own next release",
+    }.get(rollout.policy.strategy, RULES[name].effect)
 
 
 def _calls(
@@ -186,7 +208,11 @@ def _calls(
 ) -> tuple[str, ...]:
     if name is StepName.ROLL_OUT:
         rollout = next((r for r in rollouts if r.app == subject), None)
-        return () if rollout is None else rollout_calls(rollout)
+        return (
+            ()
+            if rollout is None
+            else rollout_calls(app=subject, plan=rollout.plan, policy=rollout.policy)
+        )
     if name in (StepName.DELIVER, StepName.CONFIRM):
         found: list[str] = []
         for spec in credential.spec.targets:
@@ -200,17 +226,26 @@ def _calls(
     return kind.calls(credential.spec).get(name.value, ())
 
 
-def rollout_calls(rollout: AppRollout) -> tuple[str, ...]:
-    """The calls of one rollout: a machine's are the same for each."""
-    base = f"/v1/apps/{rollout.app}/machines"
-    touched = rollout.plan.restarts + len(rollout.plan.asleep)
-    return (
-        f"GET {base} (once, and before each of {rollout.plan.waves} waves)",
-        (
-            f"{touched} times: POST {base}/ID/lease, GET {base}/ID, POST {base}/ID, "
-            f"GET {base}/ID/wait, GET {base}/ID until healthy, DELETE {base}/ID/lease"
-        ),
-    )
+def _held_by(credential: Credential, rollouts: Sequence[AppRollout]) -> tuple[str, ...]:
+    """Machines that keep the old value in use beyond the rollout, app by app."""
+    found: list[str] = []
+    for rollout in rollouts:
+        plan, app = rollout.plan, rollout.app
+        next_release = rollout.policy.strategy is Strategy.NEXT_RELEASE
+        what = "release" if next_release else "start"
+        for machines, why in (
+            (plan.waiting, f"until their next {what}"),
+            (plan.at_next_start, "until they start"),
+            (plan.unreachable, "until their hosts answer"),
+        ):
+            if machines:
+                found.append(f"{app}: {len(machines)} machines, {why}")
+    found += [
+        f"{target.app}: every machine that runs, until somebody renews it"
+        for target in credential.spec.targets
+        if target.app and target.rollout.strategy is Strategy.NONE
+    ]
+    return tuple(found)
 
 
 def _revokes(current: Version | None) -> str:
@@ -243,11 +278,16 @@ def _warnings(
             )
     for rollout in rollouts:
         found += rollout.plan.notes
-        if not rollout.plan.restarts and not rollout.plan.asleep:
+        if _nobody_reads(rollout.plan):
             found.append(f"{rollout.app} has no machine that reads the value")
     if mode is Mode.REVOKE_FIRST:
         found.append("consumers fail from the revocation until they have the new value")
     return tuple(found)
+
+
+def _nobody_reads(plan: RolloutPlan) -> bool:
+    places = (plan.chains, plan.asleep, plan.at_next_start, plan.waiting, plan.up_to_date)
+    return not any(places) and not plan.unreachable
 
 
 def _fingerprint(

@@ -219,25 +219,41 @@ def _refuse_undo(
             f"the new value of rotation {rotation.id} is not in use yet ({rotation.state})",
             next_step=f"`rotator rotate abort {rotation.id}` takes it back",
         )
+    if rotation.state is RotationState.UNDOING or rotation.abort_requested_at is not None:
+        raise _undone_already(rotation)
     if rotation.state is not RotationState.RETIRING:
         raise InputError(
             f"rotation {rotation.id} can't be undone any more: {rotation.state}",
             next_step=f"`rotator rotate now {rotation.credential_name}` replaces its value",
         )
+    renew = f"`rotator rotate now {rotation.credential_name}` replaces its value"
     if old is None:
-        raise InputError(f"rotation {rotation.id} replaced no older value")
+        raise InputError(f"rotation {rotation.id} replaced no older value", next_step=renew)
     if newest_id != rotation.id:
-        raise InputError(f"rotation {rotation.id} can't be undone: {newest_id} came after it")
+        raise InputError(
+            f"rotation {rotation.id} can't be undone: {newest_id} came after it",
+            next_step=f"see `rotator rotate show {newest_id}`",
+        )
     obstacle = undo_obstacle(steps, old)
     if obstacle is not None:
-        raise InputError(f"rotation {rotation.id} can't be undone: {obstacle}")
+        raise InputError(f"rotation {rotation.id} can't be undone: {obstacle}", next_step=renew)
+
+
+def _undone_already(rotation: Rotation) -> InputError:
+    return InputError(
+        f"rotation {rotation.id} is being undone already",
+        next_step=f"see `rotator rotate show {rotation.id}`",
+    )
 
 
 def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
     if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
-        raise InputError(f"rotation {rotation.id} has ended: {rotation.state}")
+        raise InputError(
+            f"rotation {rotation.id} has ended: {rotation.state}",
+            next_step=f"`rotator rotate now {rotation.credential_name}` replaces its value",
+        )
     if rotation.state is RotationState.UNDOING:
-        raise InputError(f"rotation {rotation.id} is being undone already")
+        raise _undone_already(rotation)
     if any(s.name is StepName.PROMOTE and s.ended for s in steps):
         raise InputError(
             f"rotation {rotation.id} can't be undone: the new value is promoted",

@@ -40,11 +40,19 @@ class FleetUnit(UnitBase):
         row = await self._row(select(rollouts).where(rollouts.c.id == rollout_id))
         return to_rollout(row) if row else None
 
-    async def rollouts(self, *, app: str | None = None, limit: int = 50) -> Sequence[Rollout]:
+    async def rollouts(
+        self,
+        *,
+        app: str | None = None,
+        states: frozenset[RolloutState] | None = None,
+        limit: int = 50,
+    ) -> Sequence[Rollout]:
         """Newest first."""
         query = select(rollouts).order_by(rollouts.c.id.desc()).limit(limit)
         if app is not None:
             query = query.where(rollouts.c.app == app)
+        if states is not None:
+            query = query.where(rollouts.c.state.in_([state.value for state in sorted(states)]))
         return [to_rollout(row) for row in await self._rows(query)]
 
     async def rollouts_of(self, rotation_id: str) -> Sequence[Rollout]:

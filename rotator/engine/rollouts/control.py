@@ -26,7 +26,10 @@ async def pause(parts: Parts, rollout_id: str, actor: Actor, reason: str) -> Rol
     async with parts.store.unit() as unit:
         rollout = await _open_rollout(unit, rollout_id)
         if rollout.state is RolloutState.PAUSED:
-            raise InputError(f"rollout {rollout.id} is paused already")
+            raise InputError(
+                f"rollout {rollout.id} is paused already",
+                next_step=f"`rotator rollout resume {rollout.id}` lets it go on",
+            )
         await unit.wish_rollout(rollout.id, RolloutWish.PAUSE)
         await unit.append(_told(parts, rollout, Action.ROLLOUT_PAUSED, actor, reason))
         return await _known(unit, rollout.id)
@@ -38,7 +41,10 @@ async def resume(parts: Parts, rollout_id: str, actor: Actor, reason: str) -> Ro
     async with parts.store.unit() as unit:
         rollout = await _open_rollout(unit, rollout_id)
         if rollout.state is not RolloutState.PAUSED and rollout.wish is None:
-            raise InputError(f"rollout {rollout.id} is not paused")
+            raise InputError(
+                f"rollout {rollout.id} is not paused",
+                next_step=f"`rotator rollout watch {rollout.id}` shows how it goes",
+            )
         await unit.resume_rollout(rollout.id)
         for rotation_id in await unit.rotations_of(rollout.id):
             rotation = await unit.rotation(rotation_id)
@@ -62,7 +68,10 @@ async def abort_rollout(parts: Parts, rollout_id: str, actor: Actor, reason: str
         served = [await unit.rotation(each) for each in await unit.rotations_of(rollout.id)]
     turned = [each.id for each in served if each is not None and each.state in ACTIVE]
     if not turned:
-        raise InputError(f"rollout {rollout.id} serves no rotation that could be turned back")
+        raise InputError(
+            f"rollout {rollout.id} serves no rotation that could be turned back",
+            next_step=f"`rotator rollout show {rollout.id}` names those that it serves",
+        )
     for rotation_id in turned:
         await abort(parts, rotation_id, actor, reason)
     return turned
@@ -71,7 +80,10 @@ async def abort_rollout(parts: Parts, rollout_id: str, actor: Actor, reason: str
 async def _open_rollout(unit: Unit, rollout_id: str) -> Rollout:
     rollout = await _known(unit, rollout_id)
     if rollout.state not in OPEN_ROLLOUTS:
-        raise InputError(f"rollout {rollout.id} has ended: {rollout.state}")
+        raise InputError(
+            f"rollout {rollout.id} has ended: {rollout.state}",
+            next_step=f"`rotator rollout show {rollout.id}` draws its record",
+        )
     return rollout
 
 
