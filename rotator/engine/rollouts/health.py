@@ -110,7 +110,7 @@ async def see_healthy(run: RolloutRun, started: Machine, *, asked_at: datetime) 
         if machine.healthy:
             problem = await _probe(run, machine)
             if problem is None:
-                run.pace.learn(machine.process_group, (clock.now() - began).total_seconds())
+                run.pace.learn(machine, (clock.now() - began).total_seconds())
                 return Verdict(machine, None, began, clock.now())
             if clock.now() >= deadline:
                 return Verdict(machine, problem, began)
@@ -123,7 +123,7 @@ def _first_pause(run: RolloutRun, machine: Machine) -> float:
     """How long after its start a machine can't be healthy yet."""
     if machine.state != "started" or not machine.expects_checks:
         return 0.0
-    known = run.pace.fastest.get(machine.process_group)
+    known = run.pace.fastest(machine)
     if known is None:
         return min(machine.check_grace, run.rollout.policy.health_timeout).total_seconds()
     return known * _EXPECTED_SHARE
