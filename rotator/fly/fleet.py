@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +19,9 @@ NONCE_HEADER: Final = "fly-machine-lease-nonce"
 MAX_WAIT_SECONDS: Final = 60
 """Fly's cap on one wait."""
 _WAIT_GRACE_SECONDS: Final = 15.0
+MAX_WAITS: Final = 512
+"""How many waits are under way at once, each of which holds a connection: fewer than there are, so
+that leases are refreshed and machines read meanwhile."""
 
 
 class _OrganizationModel(FlyModel):
@@ -54,6 +58,7 @@ class FlyFleet:
 
     def __init__(self, machines: Transport) -> None:
         self._machines = machines
+        self._waits = asyncio.Semaphore(MAX_WAITS)
 
     async def app(self, app: str) -> AppOverview:
         """The app. `NotFound` if it does not exist or the token may not see it."""
@@ -200,7 +205,8 @@ class FlyFleet:
             query={"state": "settled", "version": instance_id, "timeout": seconds},
             timeout_seconds=seconds + _WAIT_GRACE_SECONDS,
         )
-        answer = await self._machines.send(call)
+        async with self._waits:
+            answer = await self._machines.send(call)
         return parse(_Settled, call, answer).state
 
     async def stop(self, app: str, machine_id: str, lease: Lease) -> None:

@@ -29,6 +29,10 @@ ATTEMPTS: Final = 4
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 20.0
 CONNECT_SECONDS: Final = 5.0
+MAX_CONNECTIONS: Final = 640
+"""Enough for the waits of a wide wave and what is asked beside them; below the 1,024 files that a
+process may have open by default."""
+MAX_IDLE_CONNECTIONS: Final = 100
 USER_AGENT: Final = f"rotator/{__version__}"
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -54,7 +58,9 @@ class Transport:
         self._client = httpx.AsyncClient(
             transport=http,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS
+            ),
             follow_redirects=False,
             trust_env=True,
         )

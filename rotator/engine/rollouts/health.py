@@ -126,7 +126,7 @@ async def _judge(run: RolloutRun, machine: Machine, began: datetime) -> tuple[Ve
     if problem is not None:
         return None, problem
     now = run.parts.clock.now()
-    run.pace.learn(machine.process_group, (now - began).total_seconds())
+    run.pace.learn(machine, (now - began).total_seconds())
     return Verdict(machine, None, began, now), ""
 
 
@@ -144,7 +144,7 @@ def _first_pause(run: RolloutRun, machine: Machine) -> float:
         return policy.smoke.total_seconds()
     if not machine.expects_checks:
         return 0.0
-    known = run.pace.fastest.get(machine.process_group)
+    known = run.pace.fastest(machine)
     if known is None:
         return min(machine.check_grace, policy.health_timeout).total_seconds()
     return known * _EXPECTED_SHARE

@@ -12,16 +12,10 @@ from rotator.domain.ports import AppLock, Unit
 from rotator.domain.rollout import RolloutPlan, plan_rollout
 from rotator.domain.rotation import MachineRestart, RestartState, Rollout, RolloutState
 from rotator.domain.sorting import LeftOut
-from rotator.engine.adoption import all_machines, may_hold
-from rotator.engine.parts import Parts
+from rotator.engine.adoption import may_hold
 from rotator.engine.rollouts.run import FleetView, Ledger, RolloutRun
 from rotator.engine.rollouts.wanted import Wanted
 from rotator.engine.step import StepContext
-
-
-async def plan_for(parts: Parts, wanted: Wanted, rollout_id: str | None = None) -> RolloutPlan:
-    """Plan over the machines as they are."""
-    return planned(await all_machines(parts.fleet, wanted.app), wanted, rollout_id)
 
 
 def planned(

@@ -28,13 +28,19 @@ _RECENT = timedelta(seconds=5)
 
 @dataclass
 class Pace:
-    """How quickly machines of a group have become healthy in this rollout, in seconds."""
+    """How quickly machines have become healthy in this rollout, in seconds: those of a group whose
+    checks begin after the same grace period are alike."""
 
-    fastest: dict[str, float] = field(default_factory=dict)
+    _fastest: dict[tuple[str, timedelta], float] = field(default_factory=dict)
 
-    def learn(self, group: str, seconds: float) -> None:
+    def learn(self, machine: Machine, seconds: float) -> None:
         """One more machine has become healthy."""
-        self.fastest[group] = min(seconds, self.fastest.get(group, seconds))
+        kind = (machine.process_group, machine.check_grace)
+        self._fastest[kind] = min(seconds, self._fastest.get(kind, seconds))
+
+    def fastest(self, machine: Machine) -> float | None:
+        """The quickest of those that are like this one; None for the first."""
+        return self._fastest.get((machine.process_group, machine.check_grace))
 
 
 class FleetView:

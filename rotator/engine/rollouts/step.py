@@ -46,13 +46,12 @@ async def roll_out(ctx: StepContext) -> Result:
         wanted = replace(await wanted_of(ctx), policy=hurried(ctx, wanted.policy))
         if wanted.waits:
             return await by_waiting(ctx, wanted, _rolled)
-    return await _rolled(ctx, wanted)
+    return await _rolled(ctx, wanted, FleetView(ctx.parts, wanted.app))
 
 
-async def _rolled(ctx: StepContext, wanted: Wanted) -> Result:
+async def _rolled(ctx: StepContext, wanted: Wanted, fleet: FleetView) -> Result:
     """Hold the app's lock and restart until no machine is left without the value."""
     async with app_locked(ctx.parts, wanted.app, ctx.rotation.id) as lock:
-        fleet = FleetView(ctx.parts, wanted.app)
         plan = planned(await fleet.fresh(), wanted)
         if await served_already(ctx, wanted, plan):
             return Result()

@@ -11,7 +11,8 @@ from rotator.domain.events import Action, Outcome
 from rotator.domain.policy import RolloutPolicy, Strategy
 from rotator.domain.rollout import RolloutPlan
 from rotator.engine.journal import held_since, since
-from rotator.engine.rollouts.record import plan_for
+from rotator.engine.rollouts.record import planned
+from rotator.engine.rollouts.run import FleetView
 from rotator.engine.rollouts.wanted import Wanted
 from rotator.engine.step import Result, StepContext, told
 
@@ -21,7 +22,7 @@ _SHARE = 0.01
 WARNED = "warned"
 """Key in a step's detail: that the wait has been told as too long."""
 
-Rolled = Callable[[StepContext, Wanted], Awaitable[Result]]
+Rolled = Callable[[StepContext, Wanted, FleetView], Awaitable[Result]]
 
 
 def hurried(ctx: StepContext, policy: RolloutPolicy) -> RolloutPolicy:
@@ -40,13 +41,14 @@ async def by_waiting(ctx: StepContext, wanted: Wanted, rolled: Rolled) -> Result
     Fly promises new secrets to an updated machine, not to one that is merely started again: so a
     machine counts once it was updated while it slept, or was renewed by somebody's release.
     """
-    plan = await plan_for(ctx.parts, wanted)
+    fleet = FleetView(ctx.parts, wanted.app)
+    plan = planned(await fleet.fresh(), wanted)
     if plan.asleep or plan.leftovers:
-        await rolled(ctx, wanted)
-        plan = await plan_for(ctx.parts, wanted)
+        await rolled(ctx, wanted, fleet)
+        plan = planned(await fleet.recent(), wanted)
     waiting = [*plan.waiting, *plan.at_next_start, *plan.unreachable]
     if not waiting:
-        return await rolled(ctx, wanted)
+        return await rolled(ctx, wanted, fleet)
     await _warn_once(ctx, wanted, plan)
     ctx.notes["waiting"] = ", ".join(m.id for m in waiting[:20])
     what = "release" if wanted.policy.strategy is Strategy.NEXT_RELEASE else "start"
