@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rotator.domain.errors import Held, NotYet, RetryLater
-from rotator.domain.machines import Machine
+from rotator.domain.machines import GONE_STATES, Machine
 from rotator.domain.policy import Strategy
 from rotator.domain.rollout import Chain, Method, RolloutPlan
 from rotator.domain.rotation import MachineRestart, RestartState
@@ -129,7 +129,8 @@ def within_budget(
     in_wave = {machine.id for machine in wave}
     away = sum(
         machine.process_group == planned.group
-        and (machine.running or not machine.reachable or machine.state == "failed")
+        and (not machine.down or not machine.reachable)
+        and machine.state not in GONE_STATES
         and not machine.healthy
         and machine.id not in in_wave
         for machine in present
