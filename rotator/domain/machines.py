@@ -108,6 +108,12 @@ class Machine:
         return self.state in RUNNING_STATES
 
     @property
+    def down(self) -> bool:
+        """Whether it is updated without a boot. One that is being created, or whose launch failed,
+        is not: an update of it boots."""
+        return self.state in DOWN_STATES
+
+    @property
     def reachable(self) -> bool:
         """Whether its host answers, so that it can be updated."""
         return self.host_status == "ok" and self.config is not None

@@ -133,12 +133,14 @@ def _chain(group: Group, policy: RolloutPolicy, *, repairing: bool) -> Chain:
     budget = unavailable_budget(policy, group.size, group.down)
     canary = 0 if policy.strategy is Strategy.IMMEDIATE else policy.canaries
     standbys = [m for m in members if m.standby_for]
-    out = [m for m in members if not (m.standby_for or m.healthy or repairing)]
-    primaries = [m for m in members if not m.standby_for and m not in out]
-    first = [*_slices(out, budget), *_slices(primaries[:canary], budget)]
-    rest = [*_slices(primaries[canary:], budget), *_slices(standbys, budget)]
-    waves = tuple(tuple(wave) for wave in [*first, *rest])
-    return Chain(group.name, waves, budget, canary_waves=len(first) if canary else 0)
+    primaries = [m for m in members if not m.standby_for]
+    out = [m for m in primaries if not (m.healthy or repairing)]
+    well = [m for m in primaries if m not in out]
+    phases = [out, well[:canary], well[canary:]] if canary else [[*out, *well]]
+    cut = [_slices(phase, budget) for phase in [*phases, standbys]]
+    waves = tuple(tuple(wave) for wave in chain.from_iterable(cut))
+    canary_waves = len(cut[0]) + len(cut[1]) if canary else 0
+    return Chain(group.name, waves, budget, canary_waves=canary_waves)
 
 
 def _ordered(

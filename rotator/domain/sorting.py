@@ -140,7 +140,7 @@ def _place(found: Sorted, machine: Machine, policy: RolloutPolicy, aim: Aim) -> 
         found.left_out.append(LeftOut(machine, reason))
         return
     group = found.groups.setdefault(machine.process_group, Group(machine.process_group))
-    counted = machine.running or machine.state == "failed" or not machine.reachable
+    counted = not machine.down or not machine.reachable
     stopped_for_good = machine.state == "stopped" and not _sleeps_by_design(machine)
     group.size += counted or stopped_for_good
     group.down += stopped_for_good and not counted
@@ -150,7 +150,7 @@ def _place(found: Sorted, machine: Machine, policy: RolloutPolicy, aim: Aim) -> 
         found.unreachable.append(machine)
     elif policy.strategy is Strategy.NEXT_RELEASE:
         found.waiting.append(machine)
-    elif not (machine.running or machine.state == "failed"):
+    elif machine.down:
         _asleep(found, machine, policy)
     elif policy.strategy is Strategy.NEXT_START:
         found.waiting.append(machine)

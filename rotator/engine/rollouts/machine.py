@@ -13,7 +13,7 @@ from datetime import datetime
 
 from rotator.domain.errors import Drift, NotFound, Refused, RetryLater, RotatorError
 from rotator.domain.events import Action, Outcome
-from rotator.domain.machines import DOWN_STATES, GONE_STATES, MARK_ROLLOUT, Lease, Machine
+from rotator.domain.machines import GONE_STATES, MARK_ROLLOUT, Lease, Machine
 from rotator.domain.rotation import MachineRestart, RestartState
 from rotator.engine.rollouts.disruption import admitted
 from rotator.engine.rollouts.health import Verdict, read, see_healthy, wait_started
@@ -43,7 +43,7 @@ async def _restart(run: RolloutRun, restart: MachineRestart) -> MachineRestart:
         early = await _nothing_to_do(run, restart, machine)
         if early is not None:
             return early
-        asleep = machine.state in DOWN_STATES
+        asleep = machine.down
         if not asleep:
             restart = _with_earlier_health(run, restart, machine)
             restart = await _drain(run, restart, machine, lease)

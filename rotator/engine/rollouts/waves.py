@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rotator.domain.errors import Held, NotYet, RetryLater
-from rotator.domain.machines import Machine
+from rotator.domain.machines import GONE_STATES, Machine
 from rotator.domain.policy import Strategy
 from rotator.domain.rollout import Chain, Method, RolloutPlan
 from rotator.domain.rotation import MachineRestart, RestartState
@@ -131,7 +131,8 @@ def within_budget(
         machine.id
         for machine in present
         if machine.process_group == planned.group
-        and (machine.running or not machine.reachable or machine.state == "failed")
+        and (not machine.down or not machine.reachable)
+        and machine.state not in GONE_STATES
         and not machine.healthy
     }
     room = max(0, planned.budget - len(away))
