@@ -92,7 +92,7 @@ def test_a_rollout_is_paused_resumed_watched_and_drawn(project: Project) -> None
         assert watching.wait(timeout=60) == 0
     assert f"rollout {rollout} of api: succeeded" in project.log()
     shown = project.must("rollout", "show", rollout)
-    assert "strategy  rolling" in shown
+    assert "rolling: wave by wave" in shown
     assert "✓ done" in shown
     assert all(str(machine["id"]) in shown for machine in project.simulated.machines("api"))
     record = json.loads(project.must("rollout", "show", rollout, "--json"))
