@@ -20,6 +20,7 @@ from rotator.cli.timeline import (
     Scale,
     Span,
     canary_waves,
+    over,
     portions,
     scale_of,
     soak_ends,
@@ -170,7 +171,8 @@ def _lines(picture: _Picture, *, folded: bool) -> Iterator[Text]:
     if worked:
         yield _axis(picture)
     for group, members in by_group(worked):
-        machines = "1 machine" if len(members) == 1 else f"{len(members)} machines"
+        count = sum(not rehearses(each) for each in members)
+        machines = "1 machine" if count == 1 else f"{count} machines"
         named = f"process group {group}" if group else "no process group"
         yield _styled(f"{named}, {machines}", "bold")
         yield from _group(picture, members, folded=folded)
@@ -217,7 +219,9 @@ def _sections(
 ) -> Iterator[tuple[list[MachineRestart], str]]:
     """Rehearsals, then the waves in the order in which they were begun, then what was asleep."""
     first = [each for each in members if not each.wave and rehearses(each)]
-    asleep = [each for each in members if not each.wave and not rehearses(each)]
+    others = [each for each in members if not each.wave and not rehearses(each)]
+    renewed = [each for each in others if each.state is RestartState.UP_TO_DATE]
+    asleep = [each for each in others if each.state is not RestartState.UP_TO_DATE]
     if first:
         yield first, "rehearsal, on a disposable machine"
     seen: set[int] = set()
@@ -228,6 +232,8 @@ def _sections(
         seen.add(number)
     if asleep:
         yield asleep, "asleep, updated as they are"
+    if renewed:
+        yield renewed, "up to date when they were looked at again"
 
 
 def rehearses(restart: MachineRestart) -> bool:
@@ -284,11 +290,11 @@ def bar_of(picture: _Picture, restart: MachineRestart) -> Iterator[tuple[str, st
         yield " " * scale.columns, ""
         return
     last = scale.column(spans[-1].end)
-    over = restart.ended_at is not None and spans[-1].end <= picture.now
+    ended = over(restart) and spans[-1].end <= picture.now
     for column in range(scale.columns):
         if column > last:
             yield " ", ""
-        elif column == last and over:
+        elif column == last and ended:
             yield _outcome_mark(glyphs, restart), state_style(restart.state.value)
         elif column == last:
             yield _phase_glyph(picture, spans[-1].phase)
@@ -381,8 +387,11 @@ def _legend(picture: _Picture) -> Iterator[Text]:
     from rich.text import Text
 
     glyphs = picture.glyphs
-    entries = [(glyphs.phases[p], _COLOURS[p], MEANINGS[p]) for p in Phase if p in picture.drawn]
-    states = {each.state for each in picture.view.restarts if each.ended_at is not None}
+    meanings = dict(MEANINGS)
+    if any(each.replaced_by for each in picture.view.restarts):
+        meanings[Phase.UPDATE] = "cloned or updated"
+    entries = [(glyphs.phases[p], _COLOURS[p], meanings[p]) for p in Phase if p in picture.drawn]
+    states = {each.state for each in picture.view.restarts if over(each)}
     for mark, meaning, found in (
         (glyphs.good, "done", states & (WELL - {RestartState.ASLEEP})),
         (glyphs.asleep, "left asleep", states & {RestartState.ASLEEP}),

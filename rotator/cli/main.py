@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -63,6 +64,10 @@ def root(
 
 def main() -> None:
     """Run the command line; every error ends as one line and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # What people and Fly write may hold characters that this output has no bytes for.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(sys.argv[1:]))
 
 

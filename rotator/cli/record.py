@@ -26,7 +26,7 @@ _TIMES = (
     ("healthy", "healthy_at"),
     ("released", "released_at"),
 )
-_LABEL_WIDTH = 10
+_LABEL_WIDTH = 11
 _ID_WIDTH = 14
 
 
@@ -74,7 +74,7 @@ def _about(view: RolloutView) -> Iterator[tuple[str, str]]:
     yield "brings", f"secrets version {rollout.secrets_version}{_release(view)}"
     yield "strategy", strategy_text(policy, repairing=view.repairing)
     yield "care", care_text(policy, repairing=view.repairing)
-    yield "failure", failure_text(policy, repairing=view.repairing)
+    yield "on failure", failure_text(policy, repairing=view.repairing)
     ended = f", ended {moment(rollout.ended_at)}" if rollout.ended_at else ""
     waves = "1 wave" if rollout.waves == 1 else f"{rollout.waves} waves"
     yield "began", f"{moment(rollout.started_at)}{ended}, {waves}"

@@ -41,9 +41,9 @@ def show(
     limit: _LIMIT = 20,
     as_json: _JSON = False,
 ) -> int:
-    """Draw the record of a rollout: a line a machine, bars over time, every phase's time.
+    """Draw the record of one rollout, or list the newest.
 
-    Without an id the newest ones are listed.
+    A line a machine, bars over time, waves marked, and every phase's time.
     """
     from rotator.cli import rollouts
     from rotator.cli.session import run_async
@@ -58,9 +58,10 @@ def watch(
     rollout_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
     app: _APP = None,
 ) -> int:
-    """Watch a rollout until it ends; without an id, the newest one that is under way.
+    """Watch a rollout until it ends.
 
-    Ends with 0 when the rollout went well (or within its failure budget), with 1 when it failed.
+    Without an id it is the newest one that is under way. Ends with 0 when the rollout went well,
+    or within its failure budget, and with 1 when it failed.
     """
     from rotator.cli.session import run_async
     from rotator.cli.watching import watch_rollout
@@ -70,7 +71,10 @@ def watch(
 
 @rollout.command()
 def pause(rollout_id: _ID, reason: _REASON = "") -> int:
-    """Stop a rollout before its next wave; machines in hand are finished."""
+    """Stop a rollout before its next wave.
+
+    Machines that it has in hand are finished first.
+    """
     from rotator.cli.rollout_control import pause_rollout
     from rotator.cli.session import run_async
 
@@ -79,7 +83,10 @@ def pause(rollout_id: _ID, reason: _REASON = "") -> int:
 
 @rollout.command()
 def resume(rollout_id: _ID, reason: _REASON = "") -> int:
-    """Let a paused rollout go on; a machine that had failed is looked at again."""
+    """Let a paused rollout go on.
+
+    A machine that had failed is looked at again.
+    """
     from rotator.cli.rollout_control import resume_rollout
     from rotator.cli.session import run_async
 
@@ -88,9 +95,10 @@ def resume(rollout_id: _ID, reason: _REASON = "") -> int:
 
 @rollout.command()
 def abort(rollout_id: _ID, reason: _REASON = "") -> int:
-    """Turn a rollout back: the old value is put back, and machines that took the new one restart.
+    """Turn a rollout back.
 
-    Every rotation that the rollout serves is turned back.
+    Every rotation that it serves is turned back: the old value is put back, and the machines that
+    took the new one restart.
     """
     from rotator.cli.rollout_control import abort_rollout
     from rotator.cli.session import run_async

@@ -23,12 +23,48 @@ missed = "catch-up"                      # or "next-window", "alert"
 # blackout = ["2026-12-20/2027-01-04"]   # days on which nothing starts by itself
 # blackout_ics = "freeze.ics"            # the same from a calendar
 
+# How the machines that read a value are restarted. Each credential, and each target, can say
+# otherwise: rollout = { strategy = "blue-green" }
 [defaults.rollout]
+strategy = "rolling"                     # waves of each process group, groups side by side
+# strategy = "canary"                    # the same, with at least one canary
+# strategy = "blue-green"                # clones first, for groups that can't spare a machine
+# strategy = "next-start"                # restart nothing, wait until every machine has started
+# strategy = "next-release"              # let the team's own deploy carry it, until `deadline`
+# strategy = "none"                      # restart nothing, watch who has been renewed
+# strategy = "immediate"                 # all at once (take `canary` out then)
 max_unavailable = "33%"                  # of each process group, or a number of machines
-stagger = "10s"                          # pause between waves
 canary = 1                               # this many machines first, alone
+canary_soak = "30s"                      # how long a canary has to stay healthy
+stagger = "10s"                          # pause between waves
 health_timeout = "5m"
-on_failure = "undo"                      # or "pause", "continue"
+on_failure = "undo"                      # or "pause": wait for `rotator rollout resume|abort`
+# on_failure = "continue"                # within the budget, stated as a share or a number
+# failure_budget = "5%"
+# soak = "30s"                           # how long each other wave has to stay healthy
+# drain = "10s"                          # out of the proxy first, for requests that are under way
+# start_timeout = "5m"
+# probe = { port = 8080, path = "/healthz", status = 200, timeout = "5s" }  # besides the checks
+# rehearsal = true                       # a disposable machine has to live with the value first
+# rehearsal = { command = ["/app/bin/check"], timeout = "60s" }             # and run this well
+# order = "spread"                       # one of each region in turn, instead of "region"
+# first = ["fra"]                        # regions that go first, and last
+# last = ["iad"]
+# groups = ["web", "worker"]             # process groups that read the value; all by default
+# allow_single = true                    # a group's only machine may be away while it restarts
+# asleep = "next-start"                  # leave what sleeps, instead of "update" without a start
+# max_wait = "7d"                        # tell of machines that are waited for longer than this
+# deadline = "7d"                        # `next-release` restarts what is left after this
+# coalesce = "15m"                       # rotations due within this share one rollout
+# max_rollouts_per_day = 4
+# release = false                        # make no release; `fly secrets list` says Staged then
+
+# For the whole organisation: how many machines may be out of service because of rotator.
+# [disruption]
+# at_once = 10
+# per_app = 3
+# per_region = 5
+# per_hour = 100
 
 # An app secret: made here, set on the app, its machines restarted a few at a time.
 # [credentials.web-session-key]
