@@ -216,9 +216,12 @@ def undo_steps(
     begun = {step.subject for step in begun_deliveries(steps)}
     delivered = [target for target in reversed(spec.targets) if target.key in begun]
     apps = dict.fromkeys(t.app for t in delivered if t.app in rolled_apps(spec) and t.app)
-    pairs = [(StepName.RESTORE, target.key) for target in delivered]
-    pairs += [(StepName.ROLL_BACK, app) for app in apps]
-    pairs.append((StepName.DISCARD, ""))
+    about: Mapping[Fan, Iterable[str]] = {
+        Fan.TARGET: [target.key for target in delivered],
+        Fan.APP: apps,
+        Fan.ONCE: ("",),
+    }
+    pairs = [(name, subject) for name in BACK for subject in about[RULES[name].fan]]
     return _numbered(pairs, rotation_id, new_id, max(s.position for s in steps) + 1)
 
 

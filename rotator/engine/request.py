@@ -26,6 +26,7 @@ from rotator.domain.rotation import (
     StepName,
     StepState,
 )
+from rotator.domain.turning import state_resumed
 from rotator.engine.journal import planned_again, rotation_event
 from rotator.engine.parts import Parts
 from rotator.engine.step import version_of
@@ -135,7 +136,7 @@ async def _unpark(
     everything = await unit.steps(rotation.id)
     steps = latest_pass(everything)
     fresh: tuple[Step, ...] = ()
-    state = _resumed_state(rotation, steps)
+    state = state_resumed(rotation, steps)
     if not steps:
         first = max(s.position for s in everything) + 1
         fresh = planned_steps(
@@ -148,16 +149,6 @@ async def _unpark(
     waiting = [planned_again(s) for s in steps if not s.ended and s.state is not StepState.PLANNED]
     await unit.reopen_rotation(rotation, [*waiting, *fresh])
     return rotation
-
-
-def _resumed_state(rotation: Rotation, steps: Sequence[Step]) -> RotationState:
-    if rotation.started_at is None:
-        return RotationState.QUEUED
-    if any(s.name in BACK for s in steps):
-        return RotationState.UNDOING
-    if any(s.name is StepName.PROMOTE and s.ended for s in steps):
-        return RotationState.RETIRING
-    return RotationState.RUNNING
 
 
 async def _hasten_waits(unit: Unit, rotation: Rotation, now: datetime) -> None:
@@ -183,7 +174,7 @@ async def abort(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Ro
         credential = await unit.credential_by_id(rotation.credential_id)
         steps = latest_pass(await unit.steps(rotation.id))
         old = await version_of(unit, rotation.old_version_id)
-        _refuse_abort(rotation, steps, old)
+        refuse_abort(rotation, steps, old)
         if rotation.state is RotationState.PARKED:
             rotation = await _undo_parked(parts, unit, credential, rotation, steps)
         else:
@@ -203,7 +194,7 @@ async def undo(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rot
         steps = latest_pass(await unit.steps(rotation.id))
         old = await version_of(unit, rotation.old_version_id)
         newest = await unit.rotations(credential_id=credential.id, limit=1)
-        _refuse_undo(rotation, steps, old, newest[0].id)
+        refuse_undo(rotation, steps, old, newest[0].id)
         await unit.request_abort(rotation.id, now)
         await unit.append(
             _asked(credential, rotation, Action.ROTATION_UNDO_REQUESTED, actor, now, reason=reason)
@@ -211,9 +202,10 @@ async def undo(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rot
         return await known_rotation(unit, rotation_id)
 
 
-def _refuse_undo(
+def refuse_undo(
     rotation: Rotation, steps: Sequence[Step], old: Version | None, newest_id: str
 ) -> None:
+    """Raise `InputError` where an undo in the overlap is not possible. Pure."""
     if rotation.state in (RotationState.QUEUED, RotationState.RUNNING, RotationState.PARKED):
         raise InputError(
             f"the new value of rotation {rotation.id} is not in use yet ({rotation.state})",
@@ -233,7 +225,8 @@ def _refuse_undo(
         raise InputError(f"rotation {rotation.id} can't be undone: {obstacle}")
 
 
-def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
+def refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
+    """Raise `InputError` where an abort is not possible. Pure."""
     if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
         raise InputError(f"rotation {rotation.id} has ended: {rotation.state}")
     if rotation.state is RotationState.UNDOING:
