@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -134,21 +134,33 @@ async def _unpark(
     parts: Parts, unit: Unit, credential: Credential, rotation: Rotation, now: datetime
 ) -> Rotation:
     everything = await unit.steps(rotation.id)
+    resumed, steps = going_on(rotation, everything, credential, parts.new_id, now)
+    await unit.reopen_rotation(resumed, steps)
+    return resumed
+
+
+def going_on(
+    rotation: Rotation,
+    everything: Sequence[Step],
+    credential: Credential,
+    new_id: Callable[[], str],
+    now: datetime,
+) -> tuple[Rotation, tuple[Step, ...]]:
+    """A parked rotation as it goes on, with the steps that this changes or adds. Pure."""
     steps = latest_pass(everything)
     fresh: tuple[Step, ...] = ()
     state = state_resumed(rotation, steps)
     if not steps:
         first = max(s.position for s in everything) + 1
         fresh = planned_steps(
-            credential.spec, rotation.mode, rotation.id, parts.new_id, first_position=first
+            credential.spec, rotation.mode, rotation.id, new_id, first_position=first
         )
         rotation = replace(rotation, new_version_id=None, remints=0)
     rotation = replace(
         rotation, state=state, resume_at=now, ended_at=None, parked=None, abort_requested_at=None
     )
     waiting = [planned_again(s) for s in steps if not s.ended and s.state is not StepState.PLANNED]
-    await unit.reopen_rotation(rotation, [*waiting, *fresh])
-    return rotation
+    return rotation, (*waiting, *fresh)
 
 
 async def _hasten_waits(unit: Unit, rotation: Rotation, now: datetime) -> None:
@@ -247,14 +259,26 @@ def refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None)
 async def _undo_parked(
     parts: Parts, unit: Unit, credential: Credential, rotation: Rotation, steps: Sequence[Step]
 ) -> Rotation:
-    now = parts.clock.now()
+    turned, back = turned_round(rotation, steps, credential, parts.new_id, parts.clock.now())
+    await unit.reopen_rotation(turned, back)
+    return turned
+
+
+def turned_round(
+    rotation: Rotation,
+    steps: Sequence[Step],
+    credential: Credential,
+    new_id: Callable[[], str],
+    now: datetime,
+) -> tuple[Rotation, tuple[Step, ...]]:
+    """A parked rotation on its way back, with the steps that lead there. Pure."""
     undone = not steps
     state = RotationState.ROLLED_BACK if undone else RotationState.UNDOING
-    back: Sequence[Step] = ()
+    back: tuple[Step, ...] = ()
     if not undone:
-        going_back = [s for s in steps if s.name in BACK]
-        back = [planned_again(s) for s in going_back if not s.ended] or undo_steps(
-            steps, credential.spec, rotation.id, parts.new_id
+        begun = [s for s in steps if s.name in BACK]
+        back = tuple(planned_again(s) for s in begun if not s.ended) or undo_steps(
+            steps, credential.spec, rotation.id, new_id
         )
     rotation = replace(
         rotation,
@@ -263,8 +287,7 @@ async def _undo_parked(
         ended_at=now if undone else None,
         parked=None,
     )
-    await unit.reopen_rotation(rotation, back)
-    return rotation
+    return rotation, back
 
 
 async def known_rotation(unit: Unit, rotation_id: str) -> Rotation:
