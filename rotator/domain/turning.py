@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rotator.domain.credential import Version, VersionState
-from rotator.domain.protocol import BACK, RULES, OnStepFailure, undo_obstacle
+from rotator.domain.protocol import BACK, RULES, OnStepFailure, may_be_revoked, undo_obstacle
 from rotator.domain.rotation import Rotation, RotationState, Step, StepName
 
 REMINTS_ALLOWED: Final = 1
@@ -57,8 +57,8 @@ def what_is_safe(rotation: Rotation, steps: Sequence[Step], old: Version | None)
     """One sentence on what works while the rotation is parked."""
     if rotation.state is RotationState.RETIRING:
         return "the new value is in use everywhere; the old one may still be accepted"
-    if old is not None and old.state in (VersionState.REVOKED, VersionState.RETIRING):
-        return "the old value is revoked; the new one is valid and stands where it was delivered"
+    if old is not None and (old.state is VersionState.REVOKED or may_be_revoked(steps)):
+        return "the old value may be revoked; the new one is valid and stands where it is delivered"
     obstacle = undo_obstacle(steps, old)
     if obstacle is None:
         return "the old value still works and is in use wherever the new one is not"

@@ -1,0 +1,53 @@
+"""Turning back at bad moments, in virtual time. The explorer of the protocol found each of these."""
+
+from __future__ import annotations
+
+import pytest
+
+from rotator.domain.credential import VersionState
+from rotator.domain.rotation import Mode, RotationState, StepName
+from rotator.engine import advance
+from rotator.engine.request import retry
+from rotator.engine.step import Result, StepContext
+from tests.simulation.story import Story, tell
+from tests.simulation.world import OPERATOR
+
+TOKEN = """
+[credentials.ci-web]
+kind = "deploy-token"
+app = "web"
+policy = { every = "30d", overlap = "1d" }
+targets = [ { type = "fly-secret", app = "api", name = "WEB_DEPLOY_TOKEN" } ]
+"""
+
+
+def test_a_failure_after_the_old_value_was_revoked_first_never_takes_the_new_one_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(s: Story) -> None:
+        retire = advance.EFFECTS[StepName.RETIRE]
+        gone = []
+
+        async def then_lose_the_app(ctx: StepContext) -> Result:
+            result = await retire(ctx)
+            gone.append(s.world.fly.apps.pop("api"))
+            return result
+
+        await s.apply(TOKEN)
+        await s.rotate("ci-web", Mode.EMERGENCY)
+        effects = {**advance.EFFECTS, StepName.RETIRE: then_lose_the_app}
+        monkeypatch.setattr(advance, "EFFECTS", effects)
+        rotation = await s.rotate("ci-web", Mode.REVOKE_FIRST)
+        assert rotation.state is RotationState.PARKED
+        assert rotation.parked is not None
+        assert "may be revoked" in rotation.parked.safe
+        assert len(s.living()) == 1, "the new value lives: it is the only one that can be used"
+
+        s.world.fly.apps["api"] = gone[0]
+        await retry(s.parts, rotation.id, OPERATOR, "mended")
+        await s.work()
+        assert (await s.rotation(rotation.id)).state is RotationState.SUCCEEDED
+        (current,) = [v for v in await s.versions("ci-web") if v.state is VersionState.CURRENT]
+        assert current.rotation_id == rotation.id
+
+    tell(story)
