@@ -90,7 +90,9 @@ async def discard(ctx: StepContext) -> Result:
     if version is None:
         ctx.notes["evidence"] = "nothing had been issued"
         return Result()
-    await confirm_restored(ctx)
+    again = await confirm_restored(ctx)
+    if again:
+        return Result(reopen=again)
     if version.issued is not None:
         evidence = await ctx.kind.revoke(ctx.credential.spec, version.issued)
         ctx.notes["evidence"] = evidence.statement

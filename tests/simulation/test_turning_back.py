@@ -1,4 +1,4 @@
-"""Turning back at bad moments, in virtual time. The explorer of the protocol found each of these."""
+"""Turning back at bad moments, in virtual time; the explorer of the protocol found each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from rotator.domain.credential import VersionState
 from rotator.domain.rotation import Mode, RotationState, StepName
 from rotator.engine import advance
-from rotator.engine.request import retry
+from rotator.engine.request import abort, retry
 from rotator.engine.step import Result, StepContext
+from rotator.simulator import machines
 from tests.simulation.story import Story, tell
 from tests.simulation.world import OPERATOR
 
@@ -49,5 +50,43 @@ def test_a_failure_after_the_old_value_was_revoked_first_never_takes_the_new_one
         assert (await s.rotation(rotation.id)).state is RotationState.SUCCEEDED
         (current,) = [v for v in await s.versions("ci-web") if v.state is VersionState.CURRENT]
         assert current.rotation_id == rotation.id
+
+    tell(story)
+
+
+def test_a_machine_that_reboots_after_the_roll_back_does_not_hold_the_undo_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have booted with either value, so it is restarted once more, and the undo ends."""
+
+    async def story(s: Story) -> None:
+        deliver, discard = advance.EFFECTS[StepName.DELIVER], advance.EFFECTS[StepName.DISCARD]
+        rebooted: list[str] = []
+
+        async def then_abort(ctx: StepContext) -> Result:
+            await abort(ctx.parts, ctx.rotation.id, OPERATOR, "second thoughts")
+            return await deliver(ctx)
+
+        async def after_a_reboot(ctx: StepContext) -> Result:
+            if not rebooted:
+                machine = next(m for m in s.world.fly.apps["api"].machines.values() if m.booted)
+                machines.stop(s.world.fly, machine, source="proxy")
+                await ctx.parts.clock.sleep(60)
+                s.world.fly.advance()
+                machines.start(s.world.fly, machine, source="proxy")
+                await ctx.parts.clock.sleep(60)
+                rebooted.append(machine.id)
+            return await discard(ctx)
+
+        await s.apply(TOKEN)
+        await s.rotate("ci-web", Mode.EMERGENCY)
+        await s.parts.clock.sleep(600)
+        before = s.living()
+        changed = {StepName.DELIVER: then_abort, StepName.DISCARD: after_a_reboot}
+        monkeypatch.setattr(advance, "EFFECTS", {**advance.EFFECTS, **changed})
+        rotation = await s.rotate("ci-web")
+        assert rebooted
+        assert (await s.rotation(rotation.id)).state is RotationState.ROLLED_BACK
+        assert s.living() == before
 
     tell(story)
