@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
 import pytest
 
-from rotator.domain.credential import VersionState
+from rotator.domain.credential import TargetSpec, VersionState
+from rotator.domain.ports import Receipt, Unit
 from rotator.domain.rotation import Mode, RotationState, StepName
+from rotator.domain.secret import Secret
 from rotator.engine import advance
-from rotator.engine.request import abort, retry
+from rotator.engine.parts import Parts
+from rotator.engine.request import Wish, abort, request_rotation, retry
 from rotator.engine.step import Result, StepContext
 from rotator.simulator import machines
+from rotator.targets.fly_secret import FlySecretTarget
 from tests.simulation.story import Story, tell
 from tests.simulation.world import OPERATOR
 
@@ -90,3 +99,66 @@ def test_a_machine_that_reboots_after_the_roll_back_does_not_hold_the_undo_up(
         assert s.living() == before
 
     tell(story)
+
+
+def test_a_worker_that_wakes_up_after_its_claim_has_run_out_changes_nothing_outside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was stopped between the intent to deliver and the call. Meanwhile another worker undid
+    the rotation: the value that the sleeper would write is revoked by then."""
+
+    async def story(s: Story) -> None:
+        awake = asyncio.Event()
+        awake.set()
+        sleeper = sleeping(s.parts, awake)
+        deliver = FlySecretTarget.deliver
+        slept: list[str] = []
+
+        async def asleep(self: FlySecretTarget, spec: TargetSpec, value: Secret) -> Receipt:
+            if not slept:
+                slept.append(spec.key)
+                awake.clear()
+                await awake.wait()
+            return await deliver(self, spec, value)
+
+        await s.apply(TOKEN)
+        await s.rotate("ci-web", Mode.EMERGENCY)
+        before = s.living()
+        digest = s.world.fly.apps["api"].secrets["WEB_DEPLOY_TOKEN"].digest
+        monkeypatch.setattr(FlySecretTarget, "deliver", asleep)
+        wish = Wish(OPERATOR, "a story", "manual")
+        rotation = await request_rotation(s.parts, "ci-web", wish)
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(advance.advance(sleeper, rotation.id))
+            await s.parts.clock.sleep(200)
+            await abort(s.parts, rotation.id, OPERATOR, "second thoughts")
+            await s.work()
+            assert (await s.rotation(rotation.id)).state is RotationState.ROLLED_BACK
+            awake.set()
+        assert first.result() is False
+        assert s.living() == before
+        standing = s.world.fly.apps["api"].secrets["WEB_DEPLOY_TOKEN"]
+        assert standing.digest == digest, "the old value stands, and it works"
+
+    tell(story)
+
+
+def sleeping(parts: Parts, awake: asyncio.Event) -> Parts:
+    """A worker whose whole process stands still while it is not awake. Its database is not quick,
+    so that it does not learn at once that its claim is gone."""
+
+    class Store:
+        @asynccontextmanager
+        async def unit(self) -> AsyncIterator[Unit]:
+            await awake.wait()
+            await parts.clock.sleep(1)
+            async with parts.store.unit() as unit:
+                yield unit
+
+        @asynccontextmanager
+        async def view(self) -> AsyncIterator[Unit]:
+            await awake.wait()
+            async with parts.store.view() as unit:
+                yield unit
+
+    return replace(parts, worker_id="sleeper", store=Store())
