@@ -9,7 +9,7 @@ Conventions that hold for every port:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -369,10 +369,14 @@ class CallCount(Protocol):
 
 
 class CallMeter(Protocol):
-    """Counts the calls to Fly that the enclosed code makes, tasks that it starts included."""
+    """Watches the calls to Fly that the enclosed code makes, tasks that it starts included."""
 
     def counting(self) -> AbstractContextManager[CallCount]:
         """Open a scope; scopes of different tasks do not mix."""
+        ...
+
+    def only_while(self, lasts: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Let no call out once `lasts` says no: it raises `ClaimLost` instead of being made."""
         ...
 
 

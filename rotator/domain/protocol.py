@@ -216,9 +216,12 @@ def undo_steps(
     begun = {step.subject for step in begun_deliveries(steps)}
     delivered = [target for target in reversed(spec.targets) if target.key in begun]
     apps = dict.fromkeys(t.app for t in delivered if t.app in rolled_apps(spec) and t.app)
-    pairs = [(StepName.RESTORE, target.key) for target in delivered]
-    pairs += [(StepName.ROLL_BACK, app) for app in apps]
-    pairs.append((StepName.DISCARD, ""))
+    about: Mapping[Fan, Iterable[str]] = {
+        Fan.TARGET: [target.key for target in delivered],
+        Fan.APP: apps,
+        Fan.ONCE: ("",),
+    }
+    pairs = [(name, subject) for name in BACK for subject in about[RULES[name].fan]]
     return _numbered(pairs, rotation_id, new_id, max(s.position for s in steps) + 1)
 
 
@@ -259,15 +262,19 @@ def latest_pass(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(s for s in steps if s.position > start)
 
 
+def may_be_revoked(steps: Sequence[Step]) -> bool:
+    """Whether the old value may be revoked already: the intent is enough."""
+    return any(s.name is StepName.RETIRE and s.attempt for s in steps)
+
+
 def undo_obstacle(steps: Sequence[Step], old: Version | None) -> str | None:
     """Why the old value can't be put back, or None where it can.
 
     A first delivery is undone by taking the value away, so it needs no old value.
     """
-    retired = any(s.name is StepName.RETIRE and s.attempt for s in steps)
-    begun = begun_deliveries(steps)
-    if retired and begun:
+    if old is not None and may_be_revoked(steps):
         return "the old value is revoked, or is about to be"
+    begun = begun_deliveries(steps)
     for step in begun:
         if step.detail[BEFORE] == ABSENT:
             continue

@@ -39,6 +39,7 @@ ROTATION_MOVES: Mapping[RotationState, frozenset[RotationState]] = {
             RotationState.RUNNING,
             RotationState.RETIRING,
             RotationState.UNDOING,
+            RotationState.ROLLED_BACK,
         }
     ),
     RotationState.SUCCEEDED: frozenset(),

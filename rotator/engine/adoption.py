@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rotator.domain.credential import TargetSpec
 from rotator.domain.errors import Held, NotYet
 from rotator.domain.events import Action, Outcome
 from rotator.domain.machines import CLOCK_SKEW, DOWN_STATES, GONE_STATES, Machine
@@ -19,7 +20,7 @@ from rotator.engine.journal import held_since, since
 from rotator.engine.step import Result, StepContext, told
 
 ROLLOUT_PASSES = 10
-"""How often a confirm sends the walk back to the rollout."""
+"""How often a step that looks at the machines sends the walk back to the rollout."""
 WARNED = "warned"
 """Key in the step's detail: that the wait has been told as too long."""
 _LOOK_SECONDS = 30.0
@@ -198,34 +199,63 @@ def judge(
     )
 
 
-async def confirm_restored(ctx: StepContext) -> None:
-    """Before the new value is revoked on the way back: no machine may still hold it. `Held` while
-    one does, or may."""
+async def confirm_restored(ctx: StepContext) -> tuple[Step, ...]:
+    """Before the new value is revoked on the way back: no machine may still hold it.
+
+    Gives the roll-backs that have to run once more, for machines that may hold it and that rotator
+    can restart (one that rebooted by itself meanwhile). `Held` while another one may hold it.
+    """
     waiting: list[str] = []
+    again: list[Step] = []
     restored = {s.subject: s for s in ctx.steps if s.name is StepName.RESTORE and s.ended}
     for app in dict.fromkeys(t.app for t in ctx.credential.spec.targets if t.app):
         targets = [t for t in ctx.credential.spec.targets if t.app == app and t.key in restored]
         if not targets:
             continue
-        begun = min(since(_begun(ctx, t.key), ctx.parts.clock.now()) for t in targets)
-        back = [restored[t.key] for t in targets]
-        floor = max(int(step.detail.get(SECRETS_VERSION, "0")) for step in back)
-        at = max(step.outcome_at for step in back if step.outcome_at is not None)
-        first = min(int(_begun(ctx, t.key).detail.get(SECRETS_VERSION, "0")) for t in targets)
-        names = frozenset(
-            n for t in targets if (n := ctx.parts.targets[t.type].secret_name(t.params))
+        holding = await _still_holding(ctx, app, targets, restored)
+        back = [s for s in ctx.steps if s.name is StepName.ROLL_BACK and s.subject == app]
+        stuck = [m for m in holding if not back or not _can_restart(m, targets[0].rollout)]
+        waiting += [f"{app}: {machine.id} may still hold the new value" for machine in stuck]
+        again += back if len(stuck) < len(holding) else []
+    if again and ctx.step.attempt <= ROLLOUT_PASSES:
+        return tuple(again)
+    if again:
+        apps = ", ".join(step.subject for step in again)
+        raise NotYet(
+            f"{apps}: machines may hold the new value after {ROLLOUT_PASSES} roll-backs",
+            after_seconds=_LOOK_SECONDS,
         )
-        waiting += [
-            f"{app}: {machine.id} may still hold the new value"
-            for machine in await all_machines(ctx.parts.fleet, app)
-            if machine.state not in GONE_STATES
-            and reads_value(machine, names, targets[0].rollout.groups)
-            and not (left_alone_reason(machine) and not machine.running)
-            and may_hold(machine, floor=first, delivered_at=begun)
-            and not machine.holds(floor=floor, delivered_at=at)
-        ]
     if waiting:
         raise Held("; ".join(waiting), after_seconds=_pause(ctx).total_seconds())
+    return ()
+
+
+async def _still_holding(
+    ctx: StepContext, app: str, targets: Sequence[TargetSpec], restored: Mapping[str, Step]
+) -> list[Machine]:
+    """Machines of an app that may hold the new value, and are not proven to hold the old one."""
+    begun = min(since(_begun(ctx, t.key), ctx.parts.clock.now()) for t in targets)
+    back = [restored[t.key] for t in targets]
+    floor = max(int(step.detail.get(SECRETS_VERSION, "0")) for step in back)
+    at = max(step.outcome_at for step in back if step.outcome_at is not None)
+    first = min(int(_begun(ctx, t.key).detail.get(SECRETS_VERSION, "0")) for t in targets)
+    names = frozenset(n for t in targets if (n := ctx.parts.targets[t.type].secret_name(t.params)))
+    return [
+        machine
+        for machine in await all_machines(ctx.parts.fleet, app)
+        if machine.state not in GONE_STATES
+        and reads_value(machine, names, targets[0].rollout.groups)
+        and not (left_alone_reason(machine) and not machine.running)
+        and may_hold(machine, floor=first, delivered_at=begun)
+        and not machine.holds(floor=floor, delivered_at=at)
+    ]
+
+
+def _can_restart(machine: Machine, policy: RolloutPolicy) -> bool:
+    """Whether a roll-back would bring the machine to the old value."""
+    if left_alone_reason(machine) is not None or not machine.reachable:
+        return False
+    return not (machine.state in DOWN_STATES and policy.asleep is Asleep.NEXT_START)
 
 
 def _begun(ctx: StepContext, key: str) -> Step:

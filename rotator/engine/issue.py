@@ -11,6 +11,7 @@ from rotator.domain.errors import NeedsHuman, NotYet, Refused
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Unit
 from rotator.domain.rotation import StepName
+from rotator.domain.turning import mint_was_unclear
 from rotator.engine.adoption import confirm_restored
 from rotator.engine.journal import rotation_event
 from rotator.engine.step import Result, StepContext, version_of
@@ -89,7 +90,9 @@ async def discard(ctx: StepContext) -> Result:
     if version is None:
         ctx.notes["evidence"] = "nothing had been issued"
         return Result()
-    await confirm_restored(ctx)
+    again = await confirm_restored(ctx)
+    if again:
+        return Result(reopen=again)
     if version.issued is not None:
         evidence = await ctx.kind.revoke(ctx.credential.spec, version.issued)
         ctx.notes["evidence"] = evidence.statement
@@ -181,11 +184,8 @@ async def _new_version(ctx: StepContext, unit: Unit) -> Version:
 
 
 def _mint_was_unclear(ctx: StepContext) -> bool:
-    """Whether a value may exist whose response was lost: more than one try, or none that ended."""
-    return ctx.kind.issuer_lists and any(
-        s.name is StepName.MINT and (s.attempt > 1 or (s.attempt == 1 and not s.ended))
-        for s in ctx.steps
-    )
+    """Whether the issuer may hold a value that nobody was told of."""
+    return ctx.kind.issuer_lists and mint_was_unclear(ctx.steps)
 
 
 def _wait_for_lists(ctx: StepContext) -> None:

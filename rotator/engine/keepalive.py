@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.ports import Clock
 
 Renew = Callable[[], Awaitable[None]]
+MARGIN = 1 / 6
+"""The last part of a right's time in which nothing new is begun, so that a call which has just gone
+out arrives while the right still lasts."""
+
+
+class Tenure:
+    """How long a right that is renewed surely lasts, by this process's own clock.
+
+    The database fences what is written under a lost right. Nobody fences a call to Fly: a process
+    that was stopped for a while must find out by itself that its time is over, before it calls.
+    """
+
+    def __init__(self, clock: Clock, ttl: timedelta) -> None:
+        self._clock, self._ttl = clock, ttl
+        self._asked_at = clock.now()
+
+    def lasts(self) -> bool:
+        """Whether a call may still be made."""
+        return self._clock.now() - self._asked_at < self._ttl * (1 - MARGIN)
+
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Around the renewal: it counts from before it was asked for, and only if it goes well."""
+        asked_at = self._clock.now()
+        yield
+        self._asked_at = asked_at
 
 
 @asynccontextmanager

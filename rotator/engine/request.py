@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from rotator.domain.rotation import (
     StepName,
     StepState,
 )
+from rotator.domain.turning import state_resumed
 from rotator.engine.journal import planned_again, rotation_event
 from rotator.engine.parts import Parts
 from rotator.engine.step import version_of
@@ -133,31 +134,33 @@ async def _unpark(
     parts: Parts, unit: Unit, credential: Credential, rotation: Rotation, now: datetime
 ) -> Rotation:
     everything = await unit.steps(rotation.id)
+    resumed, steps = going_on(rotation, everything, credential, parts.new_id, now)
+    await unit.reopen_rotation(resumed, steps)
+    return resumed
+
+
+def going_on(
+    rotation: Rotation,
+    everything: Sequence[Step],
+    credential: Credential,
+    new_id: Callable[[], str],
+    now: datetime,
+) -> tuple[Rotation, tuple[Step, ...]]:
+    """A parked rotation as it goes on, with the steps that this changes or adds. Pure."""
     steps = latest_pass(everything)
     fresh: tuple[Step, ...] = ()
-    state = _resumed_state(rotation, steps)
+    state = state_resumed(rotation, steps)
     if not steps:
         first = max(s.position for s in everything) + 1
         fresh = planned_steps(
-            credential.spec, rotation.mode, rotation.id, parts.new_id, first_position=first
+            credential.spec, rotation.mode, rotation.id, new_id, first_position=first
         )
         rotation = replace(rotation, new_version_id=None, remints=0)
     rotation = replace(
         rotation, state=state, resume_at=now, ended_at=None, parked=None, abort_requested_at=None
     )
     waiting = [planned_again(s) for s in steps if not s.ended and s.state is not StepState.PLANNED]
-    await unit.reopen_rotation(rotation, [*waiting, *fresh])
-    return rotation
-
-
-def _resumed_state(rotation: Rotation, steps: Sequence[Step]) -> RotationState:
-    if rotation.started_at is None:
-        return RotationState.QUEUED
-    if any(s.name in BACK for s in steps):
-        return RotationState.UNDOING
-    if any(s.name is StepName.PROMOTE and s.ended for s in steps):
-        return RotationState.RETIRING
-    return RotationState.RUNNING
+    return rotation, (*waiting, *fresh)
 
 
 async def _hasten_waits(unit: Unit, rotation: Rotation, now: datetime) -> None:
@@ -183,7 +186,7 @@ async def abort(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Ro
         credential = await unit.credential_by_id(rotation.credential_id)
         steps = latest_pass(await unit.steps(rotation.id))
         old = await version_of(unit, rotation.old_version_id)
-        _refuse_abort(rotation, steps, old)
+        refuse_abort(rotation, steps, old)
         if rotation.state is RotationState.PARKED:
             rotation = await _undo_parked(parts, unit, credential, rotation, steps)
         else:
@@ -203,7 +206,7 @@ async def undo(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rot
         steps = latest_pass(await unit.steps(rotation.id))
         old = await version_of(unit, rotation.old_version_id)
         newest = await unit.rotations(credential_id=credential.id, limit=1)
-        _refuse_undo(rotation, steps, old, newest[0].id)
+        refuse_undo(rotation, steps, old, newest[0].id)
         await unit.request_abort(rotation.id, now)
         await unit.append(
             _asked(credential, rotation, Action.ROTATION_UNDO_REQUESTED, actor, now, reason=reason)
@@ -211,9 +214,10 @@ async def undo(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Rot
         return await known_rotation(unit, rotation_id)
 
 
-def _refuse_undo(
+def refuse_undo(
     rotation: Rotation, steps: Sequence[Step], old: Version | None, newest_id: str
 ) -> None:
+    """Raise `InputError` where an undo in the overlap is not possible. Pure."""
     if rotation.state in (RotationState.QUEUED, RotationState.RUNNING, RotationState.PARKED):
         raise InputError(
             f"the new value of rotation {rotation.id} is not in use yet ({rotation.state})",
@@ -246,7 +250,8 @@ def _undone_already(rotation: Rotation) -> InputError:
     )
 
 
-def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
+def refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None) -> None:
+    """Raise `InputError` where an abort is not possible. Pure."""
     if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
         raise InputError(
             f"rotation {rotation.id} has ended: {rotation.state}",
@@ -270,14 +275,26 @@ def _refuse_abort(rotation: Rotation, steps: Sequence[Step], old: Version | None
 async def _undo_parked(
     parts: Parts, unit: Unit, credential: Credential, rotation: Rotation, steps: Sequence[Step]
 ) -> Rotation:
-    now = parts.clock.now()
+    turned, back = turned_round(rotation, steps, credential, parts.new_id, parts.clock.now())
+    await unit.reopen_rotation(turned, back)
+    return turned
+
+
+def turned_round(
+    rotation: Rotation,
+    steps: Sequence[Step],
+    credential: Credential,
+    new_id: Callable[[], str],
+    now: datetime,
+) -> tuple[Rotation, tuple[Step, ...]]:
+    """A parked rotation on its way back, with the steps that lead there. Pure."""
     undone = not steps
     state = RotationState.ROLLED_BACK if undone else RotationState.UNDOING
-    back: Sequence[Step] = ()
+    back: tuple[Step, ...] = ()
     if not undone:
-        going_back = [s for s in steps if s.name in BACK]
-        back = [planned_again(s) for s in going_back if not s.ended] or undo_steps(
-            steps, credential.spec, rotation.id, parts.new_id
+        begun = [s for s in steps if s.name in BACK]
+        back = tuple(planned_again(s) for s in begun if not s.ended) or undo_steps(
+            steps, credential.spec, rotation.id, new_id
         )
     rotation = replace(
         rotation,
@@ -286,8 +303,7 @@ async def _undo_parked(
         ended_at=now if undone else None,
         parked=None,
     )
-    await unit.reopen_rotation(rotation, back)
-    return rotation
+    return rotation, back
 
 
 async def known_rotation(unit: Unit, rotation_id: str) -> Rotation:

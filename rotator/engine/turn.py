@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from rotator.domain.credential import Credential, VersionState
+from rotator.domain.credential import Credential, Version, VersionState
 from rotator.domain.errors import NotAllowed, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import Unit
-from rotator.domain.protocol import RULES, OnStepFailure, undo_obstacle, undo_steps
+from rotator.domain.protocol import OnStepFailure, undo_obstacle, undo_steps
 from rotator.domain.rotation import (
     Parked,
     Rotation,
@@ -19,10 +19,9 @@ from rotator.domain.rotation import (
     StepState,
 )
 from rotator.domain.schedule import next_due
+from rotator.domain.turning import course_after_failure, state_turned_back, what_is_safe
 from rotator.engine.journal import planned_again, rotation_event
 from rotator.engine.step import StepContext, told, version_of
-
-REMINTS_ALLOWED = 1
 
 
 async def turn(ctx: StepContext, error: RotatorError) -> None:
@@ -40,46 +39,22 @@ async def turn(ctx: StepContext, error: RotatorError) -> None:
         error=error.message,
         request_id=error.request_id,
     )
-    course = await _course(ctx, error)
+    old = await _old_version(ctx)
+    if isinstance(error, NotAllowed):
+        course = OnStepFailure.PARK
+    else:
+        course = course_after_failure(ctx.rotation, ctx.steps, ctx.step.name, old)
     if course is OnStepFailure.REMINT:
         await _remint(ctx, error, now)
     elif course is OnStepFailure.UNDO:
         await _undo(ctx, error, now)
     else:
-        await _park(ctx, error, now, await _what_is_safe(ctx))
+        await _park(ctx, error, now, what_is_safe(ctx.rotation, ctx.steps, old))
 
 
-async def _course(ctx: StepContext, error: RotatorError) -> OnStepFailure:
-    if ctx.rotation.state is not RotationState.RUNNING or isinstance(error, NotAllowed):
-        return OnStepFailure.PARK
-    wanted = RULES[ctx.step.name].on_failure
-    if wanted is OnStepFailure.REMINT:
-        if ctx.rotation.remints < REMINTS_ALLOWED:
-            return OnStepFailure.REMINT
-        wanted = OnStepFailure.UNDO
-    if wanted is OnStepFailure.UNDO and await _obstacle(ctx) is not None:
-        return OnStepFailure.PARK
-    return wanted
-
-
-async def _obstacle(ctx: StepContext) -> str | None:
+async def _old_version(ctx: StepContext) -> Version | None:
     async with ctx.parts.store.view() as unit:
-        old = await version_of(unit, ctx.rotation.old_version_id)
-    return undo_obstacle(ctx.steps, old)
-
-
-async def _what_is_safe(ctx: StepContext) -> str:
-    """One sentence on what works while the rotation is parked."""
-    if ctx.rotation.state is RotationState.RETIRING:
-        return "the new value is in use everywhere; the old one may still be accepted"
-    async with ctx.parts.store.view() as unit:
-        old = await version_of(unit, ctx.rotation.old_version_id)
-    if old is not None and old.state in (VersionState.REVOKED, VersionState.RETIRING):
-        return "the old value is revoked; the new one is valid and stands where it was delivered"
-    obstacle = undo_obstacle(ctx.steps, old)
-    if obstacle is None:
-        return "the old value still works and is in use wherever the new one is not"
-    return f"both values work, so nothing is broken; it can't be undone by itself: {obstacle}"
+        return await version_of(unit, ctx.rotation.old_version_id)
 
 
 async def _remint(ctx: StepContext, error: RotatorError, now: datetime) -> None:
@@ -153,19 +128,20 @@ async def turn_back_on_request(ctx: StepContext) -> bool:
     events: list[Event] = []
     steps: tuple[Step, ...] = ()
     obstacle = None
-    if ctx.rotation.state is RotationState.QUEUED:
-        rotation = replace(rotation, state=RotationState.ROLLED_BACK, ended_at=now, resume_at=None)
+    if ctx.rotation.state in (RotationState.RUNNING, RotationState.RETIRING):
+        obstacle = undo_obstacle(ctx.steps, await _old_version(ctx)) or await _overtaken(ctx)
+    state = state_turned_back(ctx.rotation.state, obstacle)
+    if state is RotationState.ROLLED_BACK:
+        rotation = replace(rotation, state=state, ended_at=now, resume_at=None)
         events.append(_about(ctx, rotation, Action.ROTATION_ROLLED_BACK, Outcome.OK, now))
-    elif ctx.rotation.state in (RotationState.RUNNING, RotationState.RETIRING):
-        obstacle = await _obstacle(ctx) or await _overtaken(ctx)
-        if obstacle is None:
-            rotation = replace(rotation, state=RotationState.UNDOING)
-            steps = undo_steps(ctx.steps, ctx.credential.spec, rotation.id, ctx.parts.new_id)
-            events.append(_about(ctx, rotation, Action.ROTATION_UNDOING, Outcome.INFO, now))
-        else:
-            events.append(
-                _about(ctx, rotation, Action.ROTATION_ABORTED, Outcome.FAILED, now, cause=obstacle)
-            )
+    elif state is RotationState.UNDOING:
+        rotation = replace(rotation, state=state)
+        steps = undo_steps(ctx.steps, ctx.credential.spec, rotation.id, ctx.parts.new_id)
+        events.append(_about(ctx, rotation, Action.ROTATION_UNDOING, Outcome.INFO, now))
+    elif obstacle is not None:
+        events.append(
+            _about(ctx, rotation, Action.ROTATION_ABORTED, Outcome.FAILED, now, cause=obstacle)
+        )
     async with ctx.parts.store.unit() as unit:
         if steps:
             await unit.add_steps(steps, ctx.claim)

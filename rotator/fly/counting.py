@@ -1,11 +1,13 @@
-"""How many calls went out, counted by scope."""
+"""Calls that go out: how many, counted by scope, and whether they still may."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from rotator.domain.errors import ClaimLost
 
 
 @dataclass
@@ -20,6 +22,9 @@ class CallCounter:
 
     def __init__(self) -> None:
         self._scopes: ContextVar[tuple[Count, ...]] = ContextVar("rotator_call_scopes", default=())
+        self._rights: ContextVar[tuple[Callable[[], bool], ...]] = ContextVar(
+            "rotator_call_rights", default=()
+        )
 
     @contextmanager
     def counting(self) -> Iterator[Count]:
@@ -31,7 +36,22 @@ class CallCounter:
         finally:
             self._scopes.reset(before)
 
+    @contextmanager
+    def only_while(self, lasts: Callable[[], bool]) -> Iterator[None]:
+        """Let no call out once `lasts` says no."""
+        before = self._rights.set((*self._rights.get(), lasts))
+        try:
+            yield
+        finally:
+            self._rights.reset(before)
+
     def add(self) -> None:
-        """One more call."""
+        """One more call.
+
+        Raises:
+            ClaimLost: the right that it would be made under has run out.
+        """
+        if not all(lasts() for lasts in self._rights.get()):
+            raise ClaimLost("the claim has run out by this worker's own clock; nothing was sent")
         for scope in self._scopes.get():
             scope.count += 1

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rotator.domain.errors import (
     Busy,
+    ClaimLost,
     Drift,
     InputError,
     NotAllowed,
@@ -305,6 +306,17 @@ async def test_calls_are_counted_by_scope_with_the_tasks_that_it_starts() -> Non
                 group.create_task(fly.read())
     await fly.read()
     assert (outer.count, inner.count) == (3, 2)
+
+
+async def test_no_call_goes_out_under_a_right_that_has_run_out() -> None:
+    fly = Fly(ok(LIST))
+    rights = iter((True, False))
+    with fly.client.calls.only_while(lambda: next(rights)):
+        await fly.read()
+        with pytest.raises(ClaimLost):
+            await fly.read()
+    await fly.read()
+    assert len(fly.requests) == 2
 
 
 json_values = st.recursive(
