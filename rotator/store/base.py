@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rotator.domain.errors import Unavailable
@@ -67,3 +68,21 @@ class UnitBase:
         await self._connection.execute(
             statement.on_conflict_do_update(index_elements=list(key), set_=changes)
         )
+
+    async def _raw(self, statement: str, *values: int) -> Sequence[tuple[Any, ...]]:
+        """Rows as the driver gives them: several times faster where a million of them are read.
+        `?` stands for a value."""
+        raw: Any = (await self._connection.get_raw_connection()).driver_connection
+        try:
+            if not self._postgres:
+                rows: Sequence[tuple[Any, ...]] = await raw.execute_fetchall(statement, values)
+                return rows
+            cursor = await raw.execute(statement.replace("?", "%s"), values)
+            rows = await cursor.fetchall()
+        except self._errors() as error:
+            raise DBAPIError(statement, None, error) from None
+        return rows
+
+    def _errors(self) -> type[Exception]:
+        """The base of the driver's errors."""
+        return self._connection.dialect.loaded_dbapi.Error
