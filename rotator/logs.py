@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
 
+from rotator.domain.redaction import redacted
 from rotator.settings import LogFormat
 
-_TOKEN: Final = re.compile(r"(fo1_|fm1[ar]_|fm2_)[A-Za-z0-9/+_=-]{8,}")
-_PRIVATE_KEY: Final = re.compile(r"(?i)(private_?key\s*[=:]\s*)[A-Za-z0-9+/]{40,}=*")
-_CREDENTIALS_IN_URL: Final = re.compile(r"(\w+://[^/\s:@]+:)[^@\s/]+@")
 _QUIET: Final = ("httpx", "httpcore", "apscheduler", "sqlalchemy", "aiosqlite", "alembic")
-
-
-def redacted(text: str) -> str:
-    """The text without what looks like a token, a private key or a password in a URL."""
-    text = _TOKEN.sub(r"\1[redacted]", text)
-    text = _PRIVATE_KEY.sub(r"\1[redacted]", text)
-    return _CREDENTIALS_IN_URL.sub(r"\1[redacted]@", text)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ulid import ULID
 
-from rotator.domain.rotation import Actor
+from rotator.domain.rotation import Actor, ActorKind
 
 
 class SystemClock:
@@ -49,7 +49,19 @@ def user_actor() -> Actor:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = "unknown"
-    return Actor("user", f"{name}@{socket.gethostname()} uid={os.getuid()}")
+    host = socket.gethostname()
+    return Actor(ActorKind.USER.value, f"{name}@{host}"[:255], host=host, uid=os.getuid())
+
+
+def worker_actor(name: str) -> Actor:
+    """This process as a worker: on Fly with its machine and region."""
+    return Actor(
+        ActorKind.WORKER.value,
+        name,
+        host=socket.gethostname(),
+        machine=os.environ.get("FLY_MACHINE_ID"),
+        region=os.environ.get("FLY_REGION"),
+    )
 
 
 def worker_name() -> str:

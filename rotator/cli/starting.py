@@ -87,8 +87,7 @@ async def check_database() -> int:
 async def run_daemon(*, migrate: bool) -> int:
     """`rotator run`."""
     from rotator.daemon import Daemon
-    from rotator.domain.rotation import Actor
-    from rotator.system import worker_name
+    from rotator.system import worker_actor, worker_name
     from rotator.wiring import open_rotator
 
     settings = load_settings()
@@ -96,7 +95,7 @@ async def run_daemon(*, migrate: bool) -> int:
     if migrate:
         await schema.upgrade(settings.database_url)
     worker = worker_name()
-    async with open_rotator(settings, actor=Actor("worker", worker), worker_id=worker) as rotator:
+    async with open_rotator(settings, actor=worker_actor(worker), worker_id=worker) as rotator:
         await Daemon(rotator).run()
     return 0
 

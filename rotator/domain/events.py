@@ -1,4 +1,12 @@
-"""The audit log: one schema, a closed list of actions, and the hash chain (P7)."""
+"""The audit log (P7): one schema, a closed list of actions, and how events become hashed rows.
+
+An event's *leaf bytes* are the JSON array of its row's columns in the order of `LEAF_COLUMNS`,
+without spaces, non-ASCII characters as they are: what is hashed is what the database holds, so that
+a change of any column shows. Where the event stands is not in them: its place in the Merkle tree
+says so (`domain.merkle`). The chain links each row to the one before it: SHA-256 over the previous
+hash and the leaf's. Events of version 1 were hashed as a JSON object with their sequence in it, and
+go on to verify. What each field means is in `domain.event_fields`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +14,48 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
+import orjson
+
+from rotator.domain.merkle import leaf_hash
 from rotator.domain.rotation import Actor
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 GENESIS: Final = "0" * 64
 """`previous` of the first event."""
+LEAF_COLUMNS: Final = (
+    "version",
+    "at",
+    "action",
+    "outcome",
+    "actor_kind",
+    "actor_name",
+    "actor_host",
+    "actor_uid",
+    "actor_machine",
+    "actor_region",
+    "reason",
+    "credential",
+    "kind",
+    "organization",
+    "app",
+    "target",
+    "machine",
+    "rotation_id",
+    "rollout_id",
+    "request_id",
+    "detail",
+)
+ROW_COLUMNS: Final = ("sequence", "previous", "hash", *LEAF_COLUMNS)
+"""A row as it is read for verification and archives. Times are microseconds since 1970."""
+LEAF_STARTS: Final = 3
+VERSION_AT: Final = 3
+LogRow: TypeAlias = tuple[int | str | None, ...]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Action(StrEnum):
@@ -69,6 +110,7 @@ class Action(StrEnum):
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     CHECKPOINT_SIGNED = "checkpoint.signed"
+    AUDIT_ARCHIVED = "audit.archived"
 
 
 class Outcome(StrEnum):
@@ -105,18 +147,64 @@ class Event:
 
 @dataclass(frozen=True)
 class LoggedEvent:
-    """An event in its place: `sequence` has no gaps, `hash` covers `previous` and the event."""
+    """An event in its place: `sequence` has no gaps, `hash` covers `previous` and the event.
+
+    `version` is the schema that the event was written under.
+    """
 
     sequence: int
     event: Event
     previous: str
     hash: str
+    version: int = SCHEMA_VERSION
 
 
-def canonical(sequence: int, event: Event) -> bytes:
-    """The bytes that are hashed: JSON with sorted keys, no spaces, UTC times in microseconds."""
+def leaf_values(event: Event) -> LogRow:
+    """The columns of a new event that are hashed."""
+    actor = event.actor
+    return (
+        SCHEMA_VERSION,
+        (event.at - _EPOCH) // _MICROSECOND,
+        event.action.value,
+        event.outcome.value,
+        actor.kind,
+        actor.name,
+        actor.host,
+        actor.uid,
+        actor.machine,
+        actor.region,
+        event.reason,
+        event.credential,
+        event.kind,
+        event.organization,
+        event.app,
+        event.target,
+        event.machine,
+        event.rotation_id,
+        event.rollout_id,
+        event.request_id,
+        json.dumps(dict(event.detail), sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+    )
+
+
+def leaf_bytes(row: LogRow, sequence: int | None = None) -> bytes:
+    """The bytes of a row's leaf. `sequence` is another place that it may have been written for,
+    which only the first version's bytes tell.
+
+    Raises:
+        ValueError: no rotator wrote such a row.
+    """
+    if row[VERSION_AT] != 1:
+        return orjson.dumps(row[LEAF_STARTS:])
+    event = to_event(row).event
+    if event.actor != Actor(event.actor.kind, event.actor.name):
+        raise ValueError("the first version knew no more of an actor than kind and name")
+    return _first_version(event, row[0] if sequence is None else sequence)
+
+
+def _first_version(event: Event, sequence: int | str | None) -> bytes:
     fields = {
-        "v": SCHEMA_VERSION,
+        "v": 1,
         "sequence": sequence,
         "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
         "actor": [event.actor.kind, event.actor.name],
@@ -137,24 +225,105 @@ def canonical(sequence: int, event: Event) -> bytes:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def chain_hash(previous: str, sequence: int, event: Event) -> str:
-    """SHA-256 over the previous hash and the event's canonical bytes, in hex."""
-    return hashlib.sha256(bytes.fromhex(previous) + canonical(sequence, event)).hexdigest()
+def chained(previous: str, row: LogRow, data: bytes) -> str:
+    """The chain's hash behind a row with these leaf bytes, in hex."""
+    if row[VERSION_AT] == 1:
+        return hashlib.sha256(bytes.fromhex(previous) + data).hexdigest()
+    return chain_hash(previous, leaf_hash(data))
+
+
+def chain_hash(previous: str, leaf: bytes) -> str:
+    """SHA-256 over the previous hash and a leaf's, in hex."""
+    return hashlib.sha256(bytes.fromhex(previous) + leaf).hexdigest()
+
+
+def to_event(row: LogRow) -> LoggedEvent:
+    """A row as an event.
+
+    Raises:
+        ValueError: no rotator wrote such a row.
+    """
+    named = dict(zip(ROW_COLUMNS, row, strict=True))
+    at, uid, version = named["at"], named["actor_uid"], named["version"]
+    if not isinstance(at, int) or not isinstance(version, int):
+        raise ValueError("a number is missing")
+    texts = {key: None if value is None else str(value) for key, value in named.items()}
+    event = Event(
+        action=Action(str(named["action"])),
+        outcome=Outcome(str(named["outcome"])),
+        actor=Actor(
+            kind=str(named["actor_kind"]),
+            name=str(named["actor_name"]),
+            host=texts["actor_host"],
+            uid=None if uid is None else int(uid),
+            machine=texts["actor_machine"],
+            region=texts["actor_region"],
+        ),
+        at=_EPOCH + _MICROSECOND * at,
+        reason=str(named["reason"]),
+        credential=texts["credential"],
+        kind=texts["kind"],
+        organization=texts["organization"],
+        app=texts["app"],
+        target=texts["target"],
+        machine=texts["machine"],
+        rotation_id=texts["rotation_id"],
+        rollout_id=texts["rollout_id"],
+        request_id=texts["request_id"],
+        detail={str(k): str(v) for k, v in json.loads(str(named["detail"])).items()},
+    )
+    sequence = int(named["sequence"] or 0)
+    return LoggedEvent(sequence, event, str(named["previous"]), str(named["hash"]), version)
+
+
+def to_row(logged: LoggedEvent) -> LogRow:
+    """An event as its row, as it was written under its version."""
+    values = leaf_values(logged.event)
+    return (logged.sequence, logged.previous, logged.hash, logged.version, *values[1:])
 
 
 def place(event: Event, *, after: LoggedEvent | None) -> LoggedEvent:
     """Give an event the place behind `after` (None for the first one)."""
     sequence = after.sequence + 1 if after else 1
     previous = after.hash if after else GENESIS
-    return LoggedEvent(sequence, event, previous, chain_hash(previous, sequence, event))
+    found = chain_hash(previous, leaf_hash(orjson.dumps(leaf_values(event))))
+    return LoggedEvent(sequence, event, previous, found, SCHEMA_VERSION)
+
+
+def row_problem(row: LogRow, sequence: int, previous: str) -> str | None:
+    """What is wrong with a row that should stand here, or None. Hashes only its own content."""
+    if row[0] != sequence:
+        return "number"
+    if row[1] != previous:
+        return "link"
+    return None if is_sound(row) else "hash"
+
+
+def is_sound(row: LogRow, sequence: int | None = None) -> bool:
+    """Whether a row's own hash covers what it holds, wherever it stands."""
+    try:
+        return chained(str(row[1]), row, leaf_bytes(row, sequence)) == row[2]
+    except (ValueError, TypeError):
+        return False
+
+
+def leaf_of(row: LogRow, sequence: int | None = None) -> bytes | None:
+    """A row's leaf hash; None where no rotator wrote such a row."""
+    try:
+        return leaf_hash(leaf_bytes(row, sequence))
+    except (ValueError, TypeError):
+        return None
 
 
 class Damage(StrEnum):
     """What can be wrong with a log."""
 
     EDITED = "edited"
-    MISSING = "missing"
-    RELINKED = "relinked"
+    DELETED = "deleted"
+    INSERTED = "inserted"
+    REORDERED = "reordered"
+    TRUNCATED = "truncated"
+    REWRITTEN = "rewritten"
 
 
 @dataclass(frozen=True)
@@ -167,27 +336,30 @@ class Fault:
 
 
 def first_fault(events: Iterable[LoggedEvent], after: LoggedEvent | None = None) -> Fault | None:
-    """Walk a log in order and name its first bad row, or None where the chain holds."""
+    """Walk events in order and name the first one that the chain does not hold, or None.
+
+    The chain alone can't tell an insertion from a deletion: `domain.damage` does, with the tree.
+    """
     expected = after.sequence + 1 if after else 1
     previous = after.hash if after else GENESIS
     for logged in events:
-        if logged.sequence != expected:
+        problem = row_problem(to_row(logged), expected, previous)
+        if problem == "number":
             return Fault(
                 expected,
-                Damage.MISSING,
+                Damage.DELETED,
                 f"event {expected} is missing: after {expected - 1} comes {logged.sequence}",
             )
-        if logged.previous != previous:
+        if problem == "link":
             return Fault(
                 expected,
-                Damage.RELINKED,
+                Damage.REWRITTEN,
                 f"event {expected} does not follow event {expected - 1}: "
                 "a row was inserted, reordered or rewritten",
             )
-        if chain_hash(previous, logged.sequence, logged.event) != logged.hash:
-            return Fault(
-                expected, Damage.EDITED, f"event {expected} was edited after it was written"
-            )
+        if problem is not None:
+            message = f"event {expected} was edited after it was written"
+            return Fault(expected, Damage.EDITED, message)
         expected += 1
         previous = logged.hash
     return None

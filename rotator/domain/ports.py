@@ -26,8 +26,11 @@ from rotator.domain.policy import Probe
 from rotator.domain.secret import Secret
 from rotator.domain.store_port import (
     AppLock,
+    Archive,
     Checkpoint,
     EventQuery,
+    LogCursor,
+    LogHead,
     Store,
     Unit,
     WorkerRecord,
@@ -349,16 +352,16 @@ class Authority(Protocol):
 
 
 class Signer(Protocol):
-    """Signs checkpoints of the audit log."""
+    """Signs checkpoints of the audit log with Ed25519.
 
-    key_id: str
+    `public_keys` are those of all keys that are held, the signing one first: what an earlier key
+    has signed goes on to verify.
+    """
 
-    def sign(self, message: bytes) -> str:
-        """A signature as base64 text."""
-        ...
+    public_keys: Sequence[bytes]
 
-    def verify(self, message: bytes, signature: str) -> bool:
-        """Whether this key made the signature."""
+    def sign(self, message: bytes) -> bytes:
+        """A signature of 64 bytes, by the first key."""
         ...
 
 
@@ -382,6 +385,7 @@ class CallMeter(Protocol):
 
 __all__ = [
     "AppLock",
+    "Archive",
     "Authority",
     "CallCount",
     "CallMeter",
@@ -392,6 +396,8 @@ __all__ = [
     "Evidence",
     "Fleet",
     "Kind",
+    "LogCursor",
+    "LogHead",
     "MintRequest",
     "Minted",
     "Prober",

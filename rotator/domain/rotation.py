@@ -114,12 +114,29 @@ class Step:
         return self.state in (StepState.DONE, StepState.SKIPPED)
 
 
+class ActorKind(StrEnum):
+    """What kinds of actors there are."""
+
+    USER = "user"
+    WORKER = "worker"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
+
+
 @dataclass(frozen=True)
 class Actor:
-    """Who caused something: a person at the CLI, the schedule, or a worker on its own."""
+    """Who caused something: a person at the CLI, the schedule, a worker on its own, a webhook.
+
+    `name` tells actors of one kind apart. A person has a host and a uid, a worker a host and, on
+    Fly, the machine and region that it runs in.
+    """
 
     kind: str
     name: str
+    host: str | None = None
+    uid: int | None = None
+    machine: str | None = None
+    region: str | None = None
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"

@@ -14,7 +14,7 @@ from rotator.domain.errors import Busy, InputError, NeedsHuman, RetryLater, Rota
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Signer, Unit, WorkerRecord
 from rotator.domain.protocol import rolled_apps
-from rotator.domain.rotation import Actor, Mode, Rotation, StepState
+from rotator.domain.rotation import Actor, ActorKind, Mode, Rotation, StepState
 from rotator.engine.advance import advance
 from rotator.engine.checkpoint import sign_checkpoint
 from rotator.engine.inventory import credential_event
@@ -30,7 +30,7 @@ READY_SECONDS = 0.5
 """How often a busy runner asks for more."""
 ADOPTION_PAUSE = timedelta(seconds=30)
 """When to look again at a place whose issuer did not answer."""
-SCHEDULE = Actor("schedule", "policy")
+SCHEDULE = Actor(ActorKind.SCHEDULE.value, "policy")
 
 
 async def find_due(parts: Parts) -> Sequence[Rotation]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Executable, Row, Select, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rotator.domain.errors import Unavailable
@@ -62,6 +63,24 @@ class UnitBase:
         """Insert, or replace by `key` all columns that are given."""
         statement = _upsert_statement(table, tuple(values), key, postgres=self._postgres)
         await self._connection.execute(statement, dict(values))
+
+    async def _raw(self, statement: str, *values: int) -> Sequence[tuple[Any, ...]]:
+        """Rows as the driver gives them: several times faster where a million of them are read.
+        `?` stands for a value."""
+        raw: Any = (await self._connection.get_raw_connection()).driver_connection
+        try:
+            if not self._postgres:
+                rows: Sequence[tuple[Any, ...]] = await raw.execute_fetchall(statement, values)
+                return rows
+            cursor = await raw.execute(statement.replace("?", "%s"), values)
+            rows = await cursor.fetchall()
+        except self._errors() as error:
+            raise DBAPIError(statement, None, error) from None
+        return rows
+
+    def _errors(self) -> type[Exception]:
+        """The base of the driver's errors."""
+        return self._connection.dialect.loaded_dbapi.Error
 
 
 @lru_cache(maxsize=128)

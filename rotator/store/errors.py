@@ -85,3 +85,11 @@ def translated(error: SQLAlchemyError, where: str) -> RotatorError:
     if isinstance(error, DBAPIError | InvalidRequestError):
         return Unavailable(f"the database {where} does not answer", next_step=_LATER)
     return NeedsHuman(f"the database {where} failed: {type(error).__name__}")
+
+
+def unreadable(sequence: object) -> RotatorError:
+    """The error for an event that no rotator wrote."""
+    return NeedsHuman(
+        f"event {sequence} of the audit log can't be read: it was changed past rotator",
+        next_step="`rotator audit verify` names the damage",
+    )

@@ -1,87 +1,118 @@
-"""The audit log, its checkpoints, and the workers."""
+"""Appending to the audit log, and the workers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, insert, or_, select, update
+import orjson
+from sqlalchemy import Row, delete, insert, select, text, update
 
-from rotator.domain.events import Event, LoggedEvent, place
-from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
+from rotator.domain.event_words import words_of
+from rotator.domain.events import (
+    LEAF_COLUMNS,
+    ROW_COLUMNS,
+    Event,
+    chain_hash,
+    leaf_values,
+)
+from rotator.domain.merkle import Frontier, leaf_hash
+from rotator.domain.ports import LogHead, WorkerRecord
+from rotator.domain.redaction import kept_event
 from rotator.store.base import UnitBase
-from rotator.store.rows import event_values, to_event
-from rotator.store.tables import checkpoints, event_head, events, workers
+from rotator.store.tables import event_actors, event_head, event_spans, tree_nodes, workers
+
+BLOCK: Final = 256
+"""How many events share a record of their times; also what a kept level of the tree covers."""
+KEPT_LEVELS: Final = 8
+"""Of the tree's inner levels every eighth is kept; what lies between is hashed when asked for."""
+_INSERT_EVENTS: Final = text(
+    f"INSERT INTO events ({', '.join(ROW_COLUMNS)}) "  # noqa: S608 - names of ours
+    f"VALUES ({', '.join(f':{column}' for column in ROW_COLUMNS)})"
+)
+_INSERT_WORDS: Final = {
+    True: text(
+        "INSERT INTO event_words (sequence, words) "
+        "VALUES (:sequence, array_to_tsvector(string_to_array(:words, ' ')))"
+    ),
+    False: text("INSERT INTO event_words (rowid, words) VALUES (:sequence, :words)"),
+}
+_AT: Final = LEAF_COLUMNS.index("at")
 
 
 class LogUnit(UnitBase):
-    """The part of a unit that appends and reads events."""
+    """The part of a unit that appends events."""
 
     _pending: list[Event]
 
     async def append(self, *events: Event) -> None:
         """Queue for the end of the transaction."""
-        self._pending.extend(events)
+        self._pending.extend(kept_event(event) for event in events)
 
     async def flush_events(self) -> None:
-        """Give the queued events their places. Called once, right before the commit: the update of
-        the head row is what makes concurrent writers take turns."""
+        """Give the queued events their places. Called once, right before the commit: the lock on
+        the head row makes concurrent writers take turns, and is held only from here on. All that
+        does not depend on the place is done before it is taken."""
         if not self._pending:
             return
-        count = len(self._pending)
-        result = await self._connection.execute(
+        values = [leaf_values(event) for event in self._pending]
+        leaves = [leaf_hash(orjson.dumps(each)) for each in values]
+        words = [words_of(event) for event in self._pending]
+        await self._note_actors()
+        row = await self._locked_row(select(event_head).where(event_head.c.id == 1))
+        assert row is not None
+        previous, spans, nodes, rows = row.hash, _Spans(row), [], []
+        frontier = Frontier.unpacked(row.sequence, bytes(row.frontier or b""))
+        for number, (each, leaf, event) in enumerate(
+            zip(values, leaves, self._pending, strict=True), start=row.sequence + 1
+        ):
+            found = chain_hash(previous, leaf)
+            rows.append(dict(zip(ROW_COLUMNS, (number, previous, found, *each), strict=True)))
+            nodes += _kept_nodes(frontier, number - 1, leaf)
+            spans.add(number, event.at)
+            previous = found
+        await self._insert_rows(rows, nodes, words, spans)
+        await self._connection.execute(
             update(event_head)
             .where(event_head.c.id == 1)
-            .values(sequence=event_head.c.sequence + count)
-            .returning(event_head.c.sequence)
+            .values(
+                sequence=row.sequence + len(rows),
+                hash=previous,
+                frontier=frontier.packed(),
+                first_at=spans.first_at,
+                last_at=spans.last_at,
+            )
         )
-        last = await self._event_at(int(result.scalar_one()) - count)
-        rows = []
-        for event in self._pending:
-            last = place(event, after=last)
-            rows.append(dict(event_values(last)))
-        await self._connection.execute(insert(events), rows)
         self._pending.clear()
 
-    async def _event_at(self, sequence: int) -> LoggedEvent | None:
-        row = await self._row(select(events).where(events.c.sequence == sequence))
-        return to_event(row) if row else None
+    async def _note_actors(self) -> None:
+        """Before the head is locked: a worker that is new waits here for one of the same name."""
+        for kind, name in sorted({(e.actor.kind, e.actor.name) for e in self._pending}):
+            await self._ensure(event_actors, {"kind": kind, "name": name}, "kind", "name")
 
-    async def events(self, query: EventQuery) -> Sequence[LoggedEvent]:
-        """Newest first."""
-        wanted = _filtered(select(events), query)
-        wanted = wanted.order_by(events.c.sequence.desc()).limit(query.limit)
-        return [to_event(row) for row in await self._rows(wanted)]
-
-    async def events_after(self, sequence: int, limit: int) -> Sequence[LoggedEvent]:
-        """In order."""
-        query = select(events).where(events.c.sequence > sequence)
-        rows = await self._rows(query.order_by(events.c.sequence).limit(limit))
-        return [to_event(row) for row in rows]
-
-    async def head(self) -> LoggedEvent | None:
-        """The newest event."""
-        row = await self._row(select(events).order_by(events.c.sequence.desc()).limit(1))
-        return to_event(row) if row else None
-
-    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Insert or replace by sequence."""
-        values = {
-            "sequence": checkpoint.sequence,
-            "hash": checkpoint.hash,
-            "signed_at": checkpoint.signed_at,
-            "key_id": checkpoint.key_id,
-            "signature": checkpoint.signature,
-        }
-        await self._upsert(checkpoints, values, "sequence")
-
-    async def checkpoints(self) -> Sequence[Checkpoint]:
-        """In order."""
-        rows = await self._rows(select(checkpoints).order_by(checkpoints.c.sequence))
-        return [
-            Checkpoint(row.sequence, row.hash, row.signed_at, row.key_id, row.signature)
-            for row in rows
+    async def _insert_rows(
+        self,
+        rows: Sequence[dict[str, int | str | None]],
+        nodes: Sequence[dict[str, object]],
+        words: Sequence[str],
+        spans: _Spans,
+    ) -> None:
+        await self._connection.execute(_INSERT_EVENTS, rows)
+        await self._connection.execute(insert(tree_nodes), nodes)
+        told = [
+            {"sequence": row["sequence"], "words": each}
+            for row, each in zip(rows, words, strict=True)
         ]
+        await self._connection.execute(_INSERT_WORDS[self._postgres], told)
+        if spans.full:
+            await self._connection.execute(insert(event_spans), spans.full)
+
+    async def log_head(self) -> LogHead:
+        """Where the log ends."""
+        row = await self._row(select(event_head).where(event_head.c.id == 1))
+        assert row is not None
+        return LogHead(row.sequence, row.hash, bytes(row.frontier or b""), row.origin)
 
     async def save_worker(self, worker: WorkerRecord) -> None:
         """Insert or replace by id."""
@@ -108,38 +139,26 @@ class LogUnit(UnitBase):
         ]
 
 
-def _filtered(wanted: Select[Any], query: EventQuery) -> Select[Any]:
-    exact = {
-        "app": query.app,
-        "kind": query.kind,
-        "credential": query.credential,
-        "outcome": query.outcome,
-        "rotation_id": query.rotation_id,
-    }
-    for column, value in exact.items():
-        if value is not None:
-            wanted = wanted.where(events.c[column] == value)
-    if query.action is not None:
-        wanted = wanted.where(
-            or_(events.c.action == query.action, events.c.action.startswith(f"{query.action}."))
-        )
-    if query.actor is not None:
-        wanted = wanted.where(_actor_begins(query.actor))
-    if query.since is not None:
-        wanted = wanted.where(events.c.at >= query.since)
-    if query.until is not None:
-        wanted = wanted.where(events.c.at < query.until)
-    if query.before is not None:
-        wanted = wanted.where(events.c.sequence < query.before)
-    return wanted
+class _Spans:
+    """The times of the block that is being filled, and of those that became full."""
+
+    def __init__(self, head: Row[tuple[object, ...]]) -> None:
+        self.first_at: datetime | None = head.first_at
+        self.last_at: datetime | None = head.last_at
+        self.full: list[dict[str, object]] = []
+
+    def add(self, number: int, at: datetime) -> None:
+        self.first_at = at if self.first_at is None else min(self.first_at, at)
+        self.last_at = at if self.last_at is None else max(self.last_at, at)
+        if number % BLOCK == 0:
+            block = number // BLOCK - 1
+            self.full.append({"block": block, "first_at": self.first_at, "last_at": self.last_at})
+            self.first_at = self.last_at = None
 
 
-def _actor_begins(text: str) -> ColumnElement[bool]:
-    """A kind of actor, the beginning of a name, or `kind:` and the beginning of a name. A name may
-    hold a colon itself, so the whole text counts as the beginning of a name too."""
-    by_name = events.c.actor_name.startswith(text, autoescape=True)
-    kind, colon, name = text.partition(":")
-    of_kind = events.c.actor_kind == kind
-    if colon:
-        of_kind = and_(of_kind, events.c.actor_name.startswith(name, autoescape=True))
-    return or_(by_name, of_kind)
+def _kept_nodes(frontier: Frontier, index: int, leaf: bytes) -> list[dict[str, object]]:
+    kept: list[dict[str, object]] = [{"level": 0, "position": index, "hash": leaf}]
+    for node, found in frontier.push(0, leaf):
+        if node.level % KEPT_LEVELS == 0:
+            kept.append({"level": node.level, "position": node.position, "hash": found})
+    return kept

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
-from rotator.domain.events import Action, Event, LoggedEvent, Outcome
 from rotator.domain.rotation import (
     Actor,
     MachineRestart,
@@ -275,51 +274,3 @@ def to_restart(row: AnyRow) -> MachineRestart:
         replaced_by=row.replaced_by,
         note=row.note,
     )
-
-
-def event_values(logged: LoggedEvent) -> Values:
-    """A row of `events`."""
-    event = logged.event
-    return {
-        "sequence": logged.sequence,
-        "at": event.at,
-        "actor_kind": event.actor.kind,
-        "actor_name": event.actor.name,
-        "action": event.action.value,
-        "outcome": event.outcome.value,
-        "reason": event.reason,
-        "credential": event.credential,
-        "kind": event.kind,
-        "organization": event.organization,
-        "app": event.app,
-        "target": event.target,
-        "machine": event.machine,
-        "rotation_id": event.rotation_id,
-        "rollout_id": event.rollout_id,
-        "request_id": event.request_id,
-        "detail": dump_detail(event.detail),
-        "previous": logged.previous,
-        "hash": logged.hash,
-    }
-
-
-def to_event(row: AnyRow) -> LoggedEvent:
-    """From a row of `events`."""
-    event = Event(
-        action=Action(row.action),
-        outcome=Outcome(row.outcome),
-        actor=Actor(row.actor_kind, row.actor_name),
-        at=row.at,
-        reason=row.reason,
-        credential=row.credential,
-        kind=row.kind,
-        organization=row.organization,
-        app=row.app,
-        target=row.target,
-        machine=row.machine,
-        rotation_id=row.rotation_id,
-        rollout_id=row.rollout_id,
-        request_id=row.request_id,
-        detail=load_detail(row.detail),
-    )
-    return LoggedEvent(row.sequence, event, row.previous, row.hash)

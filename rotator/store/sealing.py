@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -127,29 +127,29 @@ class KeyRing:
                 next_step="restore the key that this database was used with",
             ) from None
 
-    def signing_key(self) -> Ed25519PrivateKey:
-        """The checkpoint key: HKDF-SHA256 (RFC 5869) of the first key."""
-        derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"rotator checkpoint key v1")
-        return Ed25519PrivateKey.from_private_bytes(derived.derive(self._first.key))
+    def signing_keys(self) -> Sequence[Ed25519PrivateKey]:
+        """The checkpoint keys, the first key's first: HKDF-SHA256 (RFC 5869) of each key."""
+        return [_signing_key(self._first), *map(_signing_key, self._others())]
+
+    def _others(self) -> Sequence[KeyEncryptionKey]:
+        return [key for key in self._keys.values() if key.id != self._first.id]
+
+
+def _signing_key(key: KeyEncryptionKey) -> Ed25519PrivateKey:
+    derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"rotator checkpoint key v1")
+    return Ed25519PrivateKey.from_private_bytes(derived.derive(key.key))
 
 
 class CheckpointSigner:
     """Signs checkpoints of the audit log with Ed25519."""
 
     def __init__(self, ring: KeyRing) -> None:
-        self._key = ring.signing_key()
-        raw = self._key.public_key().public_bytes_raw()
-        self.public_key = base64.b64encode(raw).decode()
-        self.key_id = hashlib.sha256(raw).hexdigest()[:16]
+        keys = ring.signing_keys()
+        self._key = keys[0]
+        self.public_keys: Sequence[bytes] = tuple(
+            key.public_key().public_bytes_raw() for key in keys
+        )
 
-    def sign(self, message: bytes) -> str:
-        """A signature as base64 text."""
-        return base64.b64encode(self._key.sign(message)).decode()
-
-    def verify(self, message: bytes, signature: str) -> bool:
-        """Whether this key made the signature."""
-        try:
-            self._key.public_key().verify(base64.b64decode(signature), message)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+    def sign(self, message: bytes) -> bytes:
+        """A signature by the first key."""
+        return self._key.sign(message)

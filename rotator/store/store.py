@@ -23,6 +23,8 @@ from rotator.store.fleet_records import FleetUnit
 from rotator.store.inventory import InventoryUnit
 from rotator.store.journal import JournalUnit
 from rotator.store.log import LogUnit
+from rotator.store.log_query import LogQueryUnit
+from rotator.store.log_read import LogReadUnit
 from rotator.store.sealing import KeyRing
 from rotator.store.tables import key_checks
 
@@ -34,7 +36,7 @@ _KEY_CHECK: Final = Secret("rotator key check")
 _WRITES: Final = "rotator_writes"
 
 
-class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, LogUnit):
+class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, LogUnit, LogReadUnit, LogQueryUnit):
     """One transaction with all its parts."""
 
     def __init__(

@@ -222,6 +222,26 @@ app_secrets_versions = Table(
     Column("app", String(63), primary_key=True),
     Column("secrets_version", BigInteger, nullable=False),
 )
+_SPARSE = (
+    "target",
+    "machine",
+    "rollout_id",
+    "request_id",
+    "actor_host",
+    "actor_uid",
+    "actor_machine",
+    "actor_region",
+)
+"""Columns that few events have: their indexes leave out the others."""
+
+
+def _sparse_index(column: str) -> Index:
+    given = text(f"{column} IS NOT NULL")
+    return Index(
+        f"ix_events_{column}", column, "sequence", sqlite_where=given, postgresql_where=given
+    )
+
+
 events = Table(
     "events",
     metadata,
@@ -244,7 +264,11 @@ events = Table(
     Column("detail", Text, nullable=False),
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
-    Index("ix_events_at", "at"),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("actor_host", String(255)),
+    Column("actor_uid", BigInteger),
+    Column("actor_machine", String(64)),
+    Column("actor_region", String(32)),
     Index("ix_events_credential", "credential", "sequence"),
     Index("ix_events_kind", "kind", "sequence"),
     Index("ix_events_app", "app", "sequence"),
@@ -252,13 +276,48 @@ events = Table(
     Index("ix_events_outcome", "outcome", "sequence"),
     Index("ix_events_actor", "actor_name", "sequence"),
     Index("ix_events_rotation", "rotation_id", "sequence"),
+    Index("ix_events_organization", "organization", "sequence"),
+    Index("ix_events_actor_kind", "actor_kind", "sequence"),
+    *(_sparse_index(column) for column in _SPARSE),
 )
+event_actors = Table(
+    "event_actors",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("name", String(255), primary_key=True),
+)
+"""Who stands in the log at all, so that the beginning of a name finds its events by index."""
+event_spans = Table(
+    "event_spans",
+    metadata,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+)
+"""The times of every full block of 256 events: clocks differ, so order by sequence is not order
+by time."""
+tree_nodes = Table(
+    "tree_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The Merkle tree: all leaves, and the complete subtrees of 256, 65536, … of them."""
 event_head = Table(
     "event_head",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False, server_default=text(f"'{'0' * 64}'")),
+    Column("frontier", LargeBinary),
+    Column("origin", String(255), nullable=False, server_default=text("''")),
+    Column("first_at", Instant),
+    Column("last_at", Instant),
 )
+"""Where the log ends: its size, the chain's hash, the tree's right edge, and the times of the
+block that is not full yet."""
 checkpoints = Table(
     "checkpoints",
     metadata,
@@ -267,7 +326,29 @@ checkpoints = Table(
     Column("signed_at", Instant, nullable=False),
     Column("key_id", String(32), nullable=False),
     Column("signature", Text, nullable=False),
+    Column("note", Text),
 )
+archives = Table(
+    "archives",
+    metadata,
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("file", Text, nullable=False),
+    Column("archived_at", Instant, nullable=False),
+)
+"""Ranges of events that stand in a file now; their leaves stay in the tree."""
+log_cursors = Table(
+    "log_cursors",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("resume_at", Instant),
+    Column("note", Text, nullable=False),
+)
+"""How far something that follows the log has come."""
 workers = Table(
     "workers",
     metadata,

@@ -13,11 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rotator.domain.events import GENESIS, Action, Event, LoggedEvent, Outcome, first_fault
+from rotator.domain.note import VerifierKey
 from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
 from rotator.domain.rotation import Actor
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
 from tests.integration.store_objects import (
+    A_KEY,
     ANOTHER_KEY,
     HOUR,
     NOW,
@@ -150,7 +152,7 @@ REWRITES = (
 )
 EVERY_COLUMN = (
     "at, actor_kind, actor_name, action, outcome, reason, credential, kind, organization, app, "
-    "target, machine, rotation_id, rollout_id, request_id, detail, previous, hash"
+    "target, machine, rotation_id, rollout_id, request_id, detail, previous, hash, version"
 )
 COPY_OF_THE_FIRST = f"INTO events (sequence, {EVERY_COLUMN}) SELECT 2, {EVERY_COLUMN} FROM events WHERE sequence = 1"  # noqa: E501
 
@@ -241,23 +243,26 @@ async def test_the_log_is_paged_through_to_its_beginning(store: SqlStore) -> Non
     assert pages == [[11, 9], [7, 5], [3, 1]]
 
 
-async def test_checkpoints_come_back_in_order_and_verify(store: SqlStore) -> None:
-    signer = CheckpointSigner(a_ring())
-
-    def signed(sequence: int) -> Checkpoint:
-        signature = signer.sign(f"{sequence}".encode())
-        return Checkpoint(sequence, "ab" * 32, NOW + minutes(sequence), signer.key_id, signature)
+async def test_checkpoints_come_back_in_order_and_are_never_replaced(store: SqlStore) -> None:
+    def signed(sequence: int, key_id: str = "0badcafe") -> Checkpoint:
+        at = NOW + minutes(sequence)
+        return Checkpoint(sequence, "ab" * 32, at, key_id, "c2ln", f"note {sequence}")
 
     async with store.unit() as unit:
         await unit.save_checkpoint(signed(2))
         await unit.save_checkpoint(signed(1))
+        await unit.save_checkpoint(signed(1, "another"))
     async with store.view() as unit:
-        checkpoints = await unit.checkpoints()
-    assert checkpoints == [signed(1), signed(2)]
-    assert signer.verify(b"1", checkpoints[0].signature)
-    assert not signer.verify(b"2", checkpoints[0].signature)
-    assert not signer.verify(b"1", "not base64")
-    assert not CheckpointSigner(a_ring(ANOTHER_KEY)).verify(b"1", checkpoints[0].signature)
+        assert await unit.checkpoints() == [signed(1), signed(2)]
+        assert await unit.checkpoints(after=1, limit=1) == [signed(2)]
+        assert await unit.newest_checkpoint() == signed(2)
+
+
+def test_a_signer_knows_the_keys_that_were_first_before() -> None:
+    old, new = CheckpointSigner(a_ring()), CheckpointSigner(a_ring(ANOTHER_KEY, A_KEY))
+    assert list(new.public_keys)[1:] == list(old.public_keys)
+    assert VerifierKey("log", old.public_keys[0]).accepts(b"text", old.sign(b"text"))
+    assert not VerifierKey("log", old.public_keys[0]).accepts(b"text", new.sign(b"text"))
 
 
 async def test_workers_are_saved_replaced_and_removed(store: SqlStore) -> None:

@@ -92,7 +92,7 @@ def test_every_change_of_a_log_is_found_at_its_place(count: int, data: st.DataOb
     if at < count - 1:
         fault = first_fault([*log[:at], *log[at + 1 :]])
         assert fault is not None
-        assert (fault.sequence, fault.damage) == (at + 1, Damage.MISSING)
+        assert (fault.sequence, fault.damage) == (at + 1, Damage.DELETED)
 
 
 def test_a_rewritten_tail_is_found_by_its_link() -> None:
@@ -100,4 +100,4 @@ def test_a_rewritten_tail_is_found_by_its_link() -> None:
     forged = place(replace(other[2].event, reason="forged"), after=log[1])
     fault = first_fault([*log[:3], replace(forged, sequence=4), log[4]])
     assert fault is not None
-    assert fault.damage is Damage.RELINKED
+    assert fault.damage is Damage.REWRITTEN

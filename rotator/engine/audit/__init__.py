@@ -1,0 +1,1 @@
+"""The audit log as evidence: verification, proofs, archives, checkpoints sent out."""

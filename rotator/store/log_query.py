@@ -1,0 +1,273 @@
+"""Filters over the audit log that find their first page by index, however many events there are.
+
+A filter is walked from its newest event backwards along an index of (column, sequence). Comparing
+the pair instead of the column alone, and ordering by the pair, leaves a planner no other way: it
+can't choose to walk the whole log in the hope of finding matches soon, nor to sort them all.
+Filters that several values fit (a family of actions, the beginning of a name) walk each value's
+own, and the newest of them all are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
+
+from rotator.domain.event_words import split_words
+from rotator.domain.events import Action, LoggedEvent
+from rotator.domain.ports import EventQuery
+from rotator.store.base import UnitBase
+from rotator.store.log import BLOCK
+from rotator.store.log_read import ROWS, read_event
+from rotator.store.tables import event_actors, event_spans, events
+
+MOST_VALUES: Final = 64
+"""A filter that more values fit is dense enough to be found by walking the log itself."""
+COUNT_AT_MOST: Final = 1000
+"""How far is counted to see which of several filters leaves the fewest events."""
+NEAR: Final = 2000
+"""How many of the newest events are searched for words one by one before the index is asked."""
+END: Final = 2**62
+EXACT: Final = (
+    "app",
+    "kind",
+    "credential",
+    "organization",
+    "target",
+    "machine",
+    "actor_host",
+    "actor_uid",
+    "actor_machine",
+    "actor_region",
+    "outcome",
+    "rotation_id",
+    "rollout_id",
+    "request_id",
+)
+_BY_NUMBER: Final = text(f"{ROWS} WHERE sequence IN :numbers ORDER BY sequence DESC").bindparams(
+    bindparam("numbers", expanding=True)
+)
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """One condition: the values of indexed columns that fit it, and how to test a row for it."""
+
+    values: tuple[tuple[str, str | int], ...]
+    test: ColumnElement[bool]
+    by_index: bool = True
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A query made ready: conditions, bounds of the sequence (both left out), tests of times."""
+
+    filters: list[_Filter]
+    low: int
+    high: int
+    times: list[ColumnElement[bool]] = field(default_factory=list)
+
+
+class LogQueryUnit(UnitBase):
+    """The part of a unit that answers filters."""
+
+    async def events(self, query: EventQuery) -> Sequence[LoggedEvent]:
+        """Newest first."""
+        search = await self._prepared(query)
+        numbers: Sequence[int]
+        if query.text is not None and (words := split_words(query.text)):
+            numbers = await self._by_words(search, words, query.limit)
+        else:
+            numbers = await self._by_columns(search, query.limit)
+        if not numbers:
+            return []
+        return [read_event(tuple(row)) for row in await self._by_number(numbers)]
+
+    async def _by_number(self, numbers: Sequence[int]) -> Sequence[Any]:
+        """Rows by their numbers, in parts that a statement can hold."""
+        rows: list[Any] = []
+        for start in range(0, len(numbers), COUNT_AT_MOST):
+            part = list(numbers[start : start + COUNT_AT_MOST])
+            rows += (await self._connection.execute(_BY_NUMBER, {"numbers": part})).all()
+        return rows
+
+    async def _prepared(self, query: EventQuery) -> _Search:
+        filters = [
+            _equal(column, value)
+            for column in EXACT
+            if (value := getattr(query, column)) is not None
+        ]
+        if query.action is not None:
+            filters.append(_family(query.action))
+        if query.actor is not None:
+            filters.append(await self._actor(query.actor))
+        low, high, times = query.after or 0, query.before or END, []
+        spans = event_spans.c
+        if query.since is not None:
+            times.append(events.c.at >= query.since)
+            block = select(func.min(spans.block)).where(spans.last_at >= query.since)
+            low = max(low, await self._end_of_block(block, before=True))
+        if query.until is not None:
+            times.append(events.c.at < query.until)
+            full = await self._connection.scalar(select(func.max(spans.block)))
+            newest = await self._open_block_before(query)
+            if full is not None and not newest:
+                block = select(func.max(spans.block)).where(spans.first_at < query.until)
+                high = min(high, await self._end_of_block(block, before=False) + 1)
+        return _Search(filters, low, high, times)
+
+    async def _end_of_block(self, block: Select[Any], *, before: bool) -> int:
+        """The last number of the block that was found, or of the one before it. Without one it is
+        the last of all full blocks (nothing there is new enough) or 0 (nothing is old enough)."""
+        found = await self._connection.scalar(block)
+        if found is not None:
+            return int(found + (0 if before else 1)) * BLOCK
+        if not before:
+            return 0
+        full = await self._connection.scalar(select(func.max(event_spans.c.block)))
+        return 0 if full is None else int(full + 1) * BLOCK
+
+    async def _open_block_before(self, query: EventQuery) -> bool:
+        """Whether the block that is not full yet has an event that is old enough."""
+        full = await self._connection.scalar(select(func.max(event_spans.c.block)))
+        behind = 0 if full is None else (full + 1) * BLOCK
+        found = select(events.c.sequence).where(
+            events.c.sequence > behind, events.c.at < query.until
+        )
+        return await self._row(found.limit(1)) is not None
+
+    async def _actor(self, wanted: str) -> _Filter:
+        """A kind of actor, the beginning of a name, or `kind:` and the beginning of a name. A name
+        may hold a colon itself, so the whole text counts as the beginning of a name too."""
+        kind, colon, name = wanted.partition(":")
+        names = event_actors.c.name
+        fits = names.startswith(wanted, autoescape=True)
+        test = events.c.actor_name.startswith(wanted, autoescape=True)
+        values: list[tuple[str, str | int]] = []
+        if colon:
+            begins = names.startswith(name, autoescape=True)
+            fits = or_(fits, and_(event_actors.c.kind == kind, begins))
+            of_kind = events.c.actor_name.startswith(name, autoescape=True)
+            test = or_(test, and_(events.c.actor_kind == kind, of_kind))
+        else:
+            values.append(("actor_kind", kind))
+            test = or_(test, events.c.actor_kind == kind)
+        found = await self._rows(select(names).where(fits).distinct().limit(MOST_VALUES + 1))
+        values += [("actor_name", row.name) for row in found]
+        return _Filter(tuple(values), test, by_index=len(values) <= MOST_VALUES)
+
+    async def _by_columns(self, search: _Search, limit: int) -> Sequence[int]:
+        if any(not each.values for each in search.filters):
+            return ()
+        driver = await self._driver(search)
+        others = [f.test for f in search.filters if f is not driver] + search.times
+        if driver is None:
+            number = events.c.sequence
+            query = select(number).where(number > search.low, number < search.high, *others)
+            return [row[0] for row in await self._rows(query.order_by(number.desc()).limit(limit))]
+        # A name may belong to two kinds of actors: the driver's own test still has to hold.
+        tests = [*others, driver.test] if len(driver.values) > 1 else others
+        branches = [
+            _walk(column, value, search, tests).limit(limit).subquery()
+            for column, value in driver.values
+        ]
+        found = await self._rows(union_all(*(select(b.c.sequence) for b in branches)))  # type: ignore[arg-type]
+        return sorted({row[0] for row in found}, reverse=True)[:limit]
+
+    async def _driver(self, search: _Search) -> _Filter | None:
+        """The condition whose index is walked: the one that leaves the fewest events."""
+        able = [each for each in search.filters if each.by_index]
+        if len(able) < 2:
+            return able[0] if able else None
+        counts = [sum([await self._count(v, search) for v in each.values]) for each in able]
+        return able[counts.index(min(counts))]
+
+    async def _count(self, value: tuple[str, str | int], search: _Search) -> int:
+        walked = _walk(*value, search, ()).limit(COUNT_AT_MOST).subquery()
+        return int((await self._connection.scalar(select(func.count()).select_from(walked))) or 0)
+
+    async def _by_words(self, search: _Search, words: Sequence[str], limit: int) -> Sequence[int]:
+        tests = [each.test for each in search.filters] + search.times
+        if not self._postgres:
+            match = " AND ".join(f'"{word}"*' for word in words)
+            return await self._matching(_SQLITE_WORDS, match, search, tests, limit)
+        match = " & ".join(f"'{word}':*" for word in words)
+        near = await self._matching(_NEAR_WORDS, match, search, tests, limit)
+        if len(near) >= limit:
+            return near
+        return await self._matching(_ALL_WORDS, match, search, tests, limit)
+
+    async def _matching(
+        self,
+        hits: str,
+        match: str,
+        search: _Search,
+        tests: Sequence[ColumnElement[bool]],
+        limit: int,
+    ) -> Sequence[int]:
+        bound = {"match": match, "low": search.low, "high": search.high}
+        found = text(hits).bindparams(**bound).columns(events.c.sequence).subquery("hits")
+        query = select(found.c.sequence)
+        if tests:
+            query = query.join(events, events.c.sequence == found.c.sequence).where(*tests)
+        query = query.order_by(found.c.sequence.desc()).limit(limit)
+        return [row[0] for row in await self._rows(query)]
+
+
+_SQLITE_WORDS: Final = (
+    "SELECT rowid AS sequence FROM event_words WHERE event_words MATCH :match "
+    "AND rowid > :low AND rowid < :high"
+)
+_NEAR_WORDS: Final = (
+    "SELECT sequence FROM (SELECT sequence, words FROM event_words WHERE sequence > :low "  # noqa: S608
+    f"AND sequence < :high ORDER BY sequence DESC LIMIT {NEAR}) AS near "
+    "WHERE words @@ CAST(:match AS tsquery)"
+)
+_ALL_WORDS: Final = (
+    "SELECT sequence FROM event_words WHERE words @@ CAST(:match AS tsquery) "
+    "AND sequence > :low AND sequence < :high OFFSET 0"
+)
+"""OFFSET 0 keeps the planner from walking the whole log in order instead of asking the index."""
+
+
+def _equal(column: str, value: str | int) -> _Filter:
+    return _Filter(((column, value),), events.c[column] == value)
+
+
+def _family(wanted: str) -> _Filter:
+    """An action, or all that begin with it and a dot."""
+    known = [each.value for each in Action if each == wanted or each.startswith(f"{wanted}.")]
+    return _Filter(tuple(("action", each) for each in known), events.c.action.in_(known))
+
+
+def _walk(
+    column: str, value: str | int, search: _Search, tests: Sequence[ColumnElement[bool]]
+) -> Select[Any]:
+    """Numbers of the events with one value, from the newest on, along the index of that column."""
+    found, number = events.c[column], events.c.sequence
+    pair = tuple_(found, number)
+    given = literal(value, found.type)
+    return (
+        select(number)
+        .where(
+            found.is_not(None),
+            pair > tuple_(given, literal(search.low, number.type)),
+            pair < tuple_(given, literal(search.high, number.type)),
+            *tests,
+        )
+        .order_by(found.desc(), number.desc())
+    )
