@@ -60,7 +60,8 @@ def watch(
 ) -> int:
     """Watch a rollout until it ends.
 
-    Without an id it is the newest one that is under way. Ends with 0 when the rollout went well (or within its failure budget), with 1 when it failed.
+    Without an id it is the newest one that is under way. Ends with 0 when the rollout went well,
+    or within its failure budget, and with 1 when it failed.
     """
     from rotator.cli.session import run_async
     from rotator.cli.watching import watch_rollout

@@ -98,6 +98,6 @@ def _say_who(rotations: Sequence[Rotation], *, daemon: bool) -> None:
     if daemon:
         say("  the running daemon takes it up within seconds")
         return
-    say("  no daemon is running: it goes on when `rotator run` is started, or with")
+    say("  no daemon is running: it goes on where a terminal works on it, with `rotator run`, or")
     for rotation in rotations:
-        say(f"  `rotator rotate retry {rotation.id}`, which does the work here")
+        say(f"  with `rotator rotate retry {rotation.id}`, which does the work here")

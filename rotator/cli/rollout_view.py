@@ -205,7 +205,8 @@ def restart_line(restart: MachineRestart) -> str:
 def restart_time(restart: MachineRestart, now: datetime | None) -> str:
     """How long a machine has been or was worked on; empty before it began."""
     begins = [at for at in (restart.admitted_at, restart.updated_at) if at is not None]
-    end = restart.ended_at or now
+    last = restart.released_at if restart.state in RESTART_DONE else None
+    end = restart.ended_at or last or now
     if not begins or end is None:
         return ""
     return elapsed(end - min(begins))

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from rotator.domain.policy import Strategy
-from rotator.domain.rotation import MachineRestart, RestartState, Rollout
+from rotator.domain.rotation import RESTART_DONE, MachineRestart, RestartState, Rollout
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _LEAST_GAP: Final = timedelta(seconds=60)
@@ -116,11 +116,31 @@ def _end(
     latest = rollout.ended_at or now
     if restart.state is RestartState.FAILED and restart.healthy_at is not None:
         return latest if soaks_until is None else min(latest, soaks_until)
+    if restart.ended_at is None and restart.state in RESTART_DONE:
+        # Found to be done when the rollout was planned anew: nothing was done since its last time.
+        return min(latest, max(_times(restart), default=latest))
     if restart.ended_at is None:
         return latest
     if soaks_until is not None:
         return min(latest, max(soaks_until, restart.ended_at))
     return restart.ended_at
+
+
+def over(restart: MachineRestart) -> bool:
+    """Whether nothing more happens to the machine."""
+    return restart.ended_at is not None or restart.state in RESTART_DONE
+
+
+def _times(restart: MachineRestart) -> list[datetime]:
+    times = (
+        restart.admitted_at,
+        restart.leased_at,
+        restart.updated_at,
+        restart.started_at,
+        restart.healthy_at,
+        restart.released_at,
+    )
+    return [at for at in times if at is not None]
 
 
 def canary_waves(rollout: Rollout, restarts: Iterable[MachineRestart]) -> frozenset[int]:
