@@ -6,11 +6,13 @@ nothing else. No line is wider than asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from rotator.cli.glyphs import ASCII, COLOURS, MEANINGS, UNICODE, Glyphs
+from rotator.cli.lines import LEAST_ROOM, cut, fit, styled
 from rotator.cli.rollout_view import RolloutView, restart_time
 from rotator.cli.styles import state_style
 from rotator.cli.text import elapsed
@@ -41,80 +43,6 @@ _TIME_WIDTH: Final = 6
 _LEAST_BAR: Final = 10
 _TICK_COLUMNS: Final = 9
 _INDENT: Final = "    "
-
-
-@dataclass(frozen=True)
-class Glyphs:
-    """One character for each phase and each outcome."""
-
-    phases: Mapping[Phase, str]
-    good: str
-    bad: str
-    asleep: str
-    unknown: str
-    break_: str
-    tick: str
-    ellipsis: str
-
-
-UNICODE: Final = Glyphs(
-    {
-        Phase.QUEUED: "·",
-        Phase.LEASE: "┄",
-        Phase.DRAIN: "░",
-        Phase.UPDATE: "▒",
-        Phase.BOOT: "▓",
-        Phase.CHECKS: "█",
-        Phase.READY: "─",
-        Phase.SOAK: "═",
-    },
-    good="✓",
-    bad="✗",
-    asleep="z",
-    unknown="?",
-    break_="≈",
-    tick="┬",
-    ellipsis="…",
-)
-ASCII: Final = Glyphs(
-    {
-        Phase.QUEUED: ".",
-        Phase.LEASE: "-",
-        Phase.DRAIN: "d",
-        Phase.UPDATE: "u",
-        Phase.BOOT: "b",
-        Phase.CHECKS: "#",
-        Phase.READY: "_",
-        Phase.SOAK: "=",
-    },
-    good="+",
-    bad="x",
-    asleep="z",
-    unknown="?",
-    break_="~",
-    tick="|",
-    ellipsis="~",
-)
-MEANINGS: Final[Mapping[Phase, str]] = {
-    Phase.QUEUED: "queued",
-    Phase.LEASE: "waits for its lease",
-    Phase.DRAIN: "drained",
-    Phase.UPDATE: "updated, stops",
-    Phase.BOOT: "boots",
-    Phase.CHECKS: "checks",
-    Phase.READY: "ready",
-    Phase.SOAK: "soak",
-}
-_COLOURS: Final[Mapping[Phase, str]] = {
-    Phase.QUEUED: "dim",
-    Phase.LEASE: "yellow",
-    Phase.DRAIN: "magenta",
-    Phase.UPDATE: "blue",
-    Phase.BOOT: "cyan",
-    Phase.CHECKS: "yellow",
-    Phase.READY: "green",
-    Phase.SOAK: "green",
-}
 
 
 @dataclass
@@ -163,7 +91,7 @@ def draw_rollout(
     if most_lines is not None and len(lines) > most_lines:
         picture.drawn.clear()
         lines = list(_lines(picture, folded=True))
-    return [_cut(line, picture.width, glyphs) for line in lines]
+    return [cut(line, picture.width, glyphs) for line in lines]
 
 
 def _lines(picture: _Picture, *, folded: bool) -> Iterator[Text]:
@@ -174,7 +102,7 @@ def _lines(picture: _Picture, *, folded: bool) -> Iterator[Text]:
         count = sum(not rehearses(each) for each in members)
         machines = "1 machine" if count == 1 else f"{count} machines"
         named = f"process group {group}" if group else "no process group"
-        yield _styled(f"{named}, {machines}", "bold")
+        yield styled(f"{named}, {machines}", "bold")
         yield from _group(picture, members, folded=folded)
     if worked:
         yield from _legend(picture)
@@ -208,7 +136,7 @@ def _group(picture: _Picture, members: Sequence[MachineRestart], *, folded: bool
         if folded and _quiet(wave):
             yield _folded(picture, wave, title)
             continue
-        yield _styled(f"  {title}", "bold dim")
+        yield styled(f"  {title}", "bold dim")
         for restart in wave:
             yield _bar_line(picture, restart)
             yield from _note_lines(picture, restart)
@@ -256,7 +184,7 @@ def _folded(picture: _Picture, wave: Sequence[MachineRestart], title: str) -> Te
     ended = [each.ended_at for each in wave if each.ended_at is not None]
     took = f" after {elapsed(max(ended) - min(begun))}" if done and begun and ended else ""
     mark = picture.glyphs.good if done else picture.glyphs.phases[Phase.QUEUED]
-    return _styled(f"  {title}: {mark} {machines} {word}{took}", "dim")
+    return styled(f"  {title}: {mark} {machines} {word}{took}", "dim")
 
 
 def _bar_line(picture: _Picture, restart: MachineRestart) -> Text:
@@ -264,14 +192,14 @@ def _bar_line(picture: _Picture, restart: MachineRestart) -> Text:
 
     glyphs = picture.glyphs
     line = Text(_INDENT)
-    line.append(_fit(restart.machine_id, _ID_WIDTH, glyphs))
+    line.append(fit(restart.machine_id, _ID_WIDTH, glyphs))
     line.append(" ")
-    line.append(_fit(restart.region, _REGION_WIDTH, glyphs), "dim")
+    line.append(fit(restart.region, _REGION_WIDTH, glyphs), "dim")
     for character, style in bar_of(picture, restart):
         line.append(character, style)
     line.append(" ")
     state = _state_word(picture, restart)
-    line.append(_fit(state, _STATE_WIDTH, glyphs), state_style(restart.state.value))
+    line.append(fit(state, _STATE_WIDTH, glyphs), state_style(restart.state.value))
     line.append(restart_time(restart, picture.now).rjust(_TIME_WIDTH))
     return line
 
@@ -306,7 +234,7 @@ def bar_of(picture: _Picture, restart: MachineRestart) -> Iterator[tuple[str, st
 
 def _phase_glyph(picture: _Picture, phase: Phase) -> tuple[str, str]:
     picture.drawn.add(phase)
-    return picture.glyphs.phases[phase], _COLOURS[phase]
+    return picture.glyphs.phases[phase], COLOURS[phase]
 
 
 def _phase_at(spans: Sequence[Span], at: datetime) -> Phase:
@@ -348,7 +276,7 @@ def _axis(picture: _Picture) -> Text:
         if scale.broken(column) and cells[column] == " ":
             cells[column] = glyphs.break_
     lead = len(_INDENT) + _ID_WIDTH + 1 + _REGION_WIDTH
-    return _styled(" " * lead + "".join(cells), "dim")
+    return styled(" " * lead + "".join(cells), "dim")
 
 
 _STEPS: Final = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
@@ -390,7 +318,7 @@ def _legend(picture: _Picture) -> Iterator[Text]:
     meanings = dict(MEANINGS)
     if any(each.replaced_by for each in picture.view.restarts):
         meanings[Phase.UPDATE] = "cloned or updated"
-    entries = [(glyphs.phases[p], _COLOURS[p], meanings[p]) for p in Phase if p in picture.drawn]
+    entries = [(glyphs.phases[p], COLOURS[p], meanings[p]) for p in Phase if p in picture.drawn]
     states = {each.state for each in picture.view.restarts if over(each)}
     for mark, meaning, found in (
         (glyphs.good, "done", states & (WELL - {RestartState.ASLEEP})),
@@ -417,13 +345,11 @@ def _others(picture: _Picture, others: Sequence[MachineRestart], *, folded: bool
     if not others:
         return
     machines = "1 machine" if len(others) == 1 else f"{len(others)} machines"
-    yield _styled(
-        f"not touched: {machines}" + (" (listed in the record)" if folded else ""), "bold"
-    )
+    yield styled(f"not touched: {machines}" + (" (listed in the record)" if folded else ""), "bold")
     for each in () if folded else others:
         text = (
-            f"{_fit(each.machine_id, _ID_WIDTH, picture.glyphs)} "
-            f"{_fit(each.region, _REGION_WIDTH, picture.glyphs)}{each.process_group}: "
+            f"{fit(each.machine_id, _ID_WIDTH, picture.glyphs)} "
+            f"{fit(each.region, _REGION_WIDTH, picture.glyphs)}{each.process_group}: "
             f"{each.state.value}" + (f" ({each.note})" if each.note else "")
         )
         yield from _wrapped(text, "  ", picture.width, state_style(each.state.value))
@@ -433,59 +359,6 @@ def _wrapped(text: str, indent: str, width: int, style: str) -> Iterator[Text]:
     import textwrap
 
     clean = " ".join(text.split())
-    room = max(_LEAST_BAR, width - len(indent))
+    room = max(LEAST_ROOM, width - len(indent))
     for number, line in enumerate(textwrap.wrap(clean, room) or [""]):
-        yield _styled(indent + ("  " if number else "") + line, style)
-
-
-def _styled(text: str, style: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, style, no_wrap=True)
-
-
-def _fit(text: str, width: int, glyphs: Glyphs) -> str:
-    """Padded or cut to a width in columns."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return set_cell_size(text, width)
-    return set_cell_size(text, width - 1) + glyphs.ellipsis
-
-
-def _cut(line: Text, width: int, glyphs: Glyphs) -> Text:
-    line.no_wrap = True
-    if line.cell_len > width:
-        line.truncate(max(width - 1, 0))
-        line.append(glyphs.ellipsis if width > 0 else "")
-    return line
-
-
-def wrapped_lines(
-    text: str,
-    width: int,
-    *,
-    label: str = "",
-    style: str = "",
-    fold: bool = False,
-    ascii_only: bool = False,
-) -> list[Text]:
-    """Text as lines of at most `width` columns, under a label; longer ones are folded or cut."""
-    import textwrap
-
-    from rich.text import Text
-
-    room = max(_LEAST_BAR, width - len(label))
-    found: list[Text] = []
-    for given in text.splitlines() or [""]:
-        folded = textwrap.wrap(given, room) if fold else [given]
-        for line in folded or [""]:
-            lead = label if not found else " " * len(label)
-            drawn = Text.assemble((lead, "dim"), (line, style))
-            found.append(_cut(drawn, width, ASCII if ascii_only else UNICODE))
-    return found
-
-
-def plain_lines(lines: Iterable[Text]) -> list[str]:
-    """The lines without colour and without blanks at their ends."""
-    return [line.plain.rstrip() for line in lines]
+        yield styled(indent + ("  " if number else "") + line, style)

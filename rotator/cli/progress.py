@@ -10,7 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from rotator.cli.drawing import draw_rollout, wrapped_lines
+from rotator.cli.drawing import draw_rollout
+from rotator.cli.lines import wrapped_lines
 from rotator.cli.rollout_view import RolloutView, headline, standing_lines
 from rotator.cli.snapshot import RotationView, Snapshot, changes, settled, take, told_state
 from rotator.cli.styles import state_style

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rotator.cli.drawing import draw_rollout, in_order, wrapped_lines
+from rotator.cli.drawing import draw_rollout, in_order
+from rotator.cli.lines import wrapped_lines
 from rotator.cli.policies import care_text, failure_text, strategy_text
 from rotator.cli.rollout_view import RolloutView, headline, standing_lines
 from rotator.cli.text import canvas_of, console, elapsed, moment, plain, show_lines

@@ -85,8 +85,8 @@ def retry(
     no_wait: _NO_WAIT = False,
 ) -> int:
     """Let a parked rotation go on, or try a waiting one again at once."""
-    from rotator.cli.rotating import retry_rotation
     from rotator.cli.session import run_async
+    from rotator.cli.turning import retry_rotation
 
     return run_async(retry_rotation(rotation, reason, wait=not no_wait))
 
@@ -101,8 +101,8 @@ def abort(
 
     What was delivered is restored, the new value revoked. After that, see `undo`.
     """
-    from rotator.cli.rotating import abort_rotation
     from rotator.cli.session import run_async
+    from rotator.cli.turning import abort_rotation
 
     return run_async(abort_rotation(rotation, reason, wait=not no_wait))
 
@@ -118,7 +118,7 @@ def undo(
     It is restored where the new one was delivered, machines restart with the care of a rollout,
     and the new value is revoked.
     """
-    from rotator.cli.rotating import undo_rotation
     from rotator.cli.session import run_async
+    from rotator.cli.turning import undo_rotation
 
     return run_async(undo_rotation(rotation, reason, wait=not no_wait))

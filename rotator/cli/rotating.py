@@ -19,17 +19,15 @@ from rotator.cli.snapshot import (
     good,
     read_rotation,
     settled,
-    take,
     told_state,
     waits_long,
 )
 from rotator.cli.text import moment, one_line, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus
 from rotator.domain.errors import Busy, InputError, RotatorError
-from rotator.domain.events import Action
-from rotator.domain.ports import EventQuery, Unit
+from rotator.domain.ports import Unit
 from rotator.domain.reasons import ReasonCode
-from rotator.domain.rotation import ENDED, Mode, RolloutState, Rotation, RotationState
+from rotator.domain.rotation import ENDED, Mode, RolloutState, Rotation
 from rotator.engine import request
 from rotator.engine.advance import advance, still_to_wait
 from rotator.engine.parts import Parts
@@ -80,7 +78,7 @@ async def rotate_now(
             return refused
         if not wait:
             return _left_to_others(asked, refused, daemon=daemon, as_json=as_json)
-        return await _see_through(rotator, asked, refused, daemon=daemon, as_json=as_json)
+        return await see_through(rotator, asked, refused, daemon=daemon, as_json=as_json)
 
 
 def _check(selection: Selection, mode: Mode) -> None:
@@ -166,7 +164,7 @@ def _left_to_others(asked: Sequence[Rotation], refused: int, *, daemon: bool, as
     return PARTLY if refused else 0
 
 
-async def _see_through(
+async def see_through(
     rotator: Rotator,
     asked: Sequence[Rotation],
     refused: int,
@@ -315,83 +313,6 @@ def _revoker(view: RotationView, *, daemon: bool) -> str:
         "`rotator run` revokes it then; without a daemon, run "
         f"`rotator rotate retry {view.rotation.id}` after {moment(view.revokes_at)}"
     )
-
-
-async def retry_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
-    """`rotator rotate retry`."""
-    async with opened(online=True) as rotator:
-        parts = rotator.parts
-        rotation = await request.retry(
-            parts, await _full_id(rotator, rotation_id), parts.actor, one_line(reason)
-        )
-        return await _go_on(rotator, rotation, wait=wait)
-
-
-async def abort_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
-    """`rotator rotate abort`. Being rolled back is what was asked for, so it is success."""
-    async with opened(online=True) as rotator:
-        parts = rotator.parts
-        rotation = await request.abort(
-            parts, await _full_id(rotator, rotation_id), parts.actor, one_line(reason)
-        )
-        if rotation.state is RotationState.ROLLED_BACK:
-            say(f"{rotation.credential_name}: rolled back; nothing had to be undone")
-            return 0
-        return await _turn_back(rotator, rotation, wait=wait)
-
-
-async def undo_rotation(rotation_id: str, reason: str, *, wait: bool) -> int:
-    """`rotator rotate undo`. Being rolled back is what was asked for, so it is success."""
-    async with opened(online=True) as rotator:
-        parts = rotator.parts
-        rotation = await request.undo(
-            parts, await _full_id(rotator, rotation_id), parts.actor, one_line(reason)
-        )
-        say(f"{rotation.credential_name}: its consumers go back to the old value, still valid")
-        say("  it is put back at every target, machines restart wave by wave as in a rollout,")
-        say("  and then the new value is revoked")
-        return await _turn_back(rotator, rotation, wait=wait)
-
-
-async def _turn_back(rotator: Rotator, rotation: Rotation, *, wait: bool) -> int:
-    code = await _go_on(rotator, rotation, wait=wait)
-    if not wait or code == INTERRUPTED:
-        return code
-    async with rotator.store.view() as unit:
-        rotation = await request.known_rotation(unit, rotation.id)
-        refusals = await unit.events(
-            EventQuery(rotation_id=rotation.id, action=Action.ROTATION_ABORTED.value, limit=1)
-        )
-    if rotation.state is RotationState.ROLLED_BACK:
-        return 0
-    cause = refusals[0].event.detail.get("cause") if refusals else None
-    if cause:
-        say(f"  it could not be turned back: {cause}")
-    return PARTLY if code == PARTLY else FAILED
-
-
-async def _go_on(rotator: Rotator, rotation: Rotation, *, wait: bool) -> int:
-    daemon = await daemon_is_running(rotator.store)
-    if not wait:
-        say(
-            f"{rotation.credential_name}: rotation {rotation.id} is taken up "
-            + _when(daemon=daemon)
-        )
-        return 0
-    before = await take(rotator.store, [rotation.id], rotator.parts.clock.now())
-    return await _see_through(rotator, [rotation], 0, daemon=daemon, as_json=False, before=before)
-
-
-def _when(*, daemon: bool) -> str:
-    if daemon:
-        return "by the running daemon within seconds"
-    return "when `rotator run` is started: no daemon is running"
-
-
-async def _full_id(rotator: Rotator, given: str) -> str:
-    """The id of a rotation from its beginning or its end, where that names just one."""
-    async with rotator.store.view() as unit:
-        return await full_id(unit, given)
 
 
 async def full_id(unit: Unit, given: str) -> str:

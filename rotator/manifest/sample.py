@@ -41,6 +41,7 @@ health_timeout = "5m"
 on_failure = "undo"                      # or "pause": wait for `rotator rollout resume|abort`
 # on_failure = "continue"                # within the budget, stated as a share or a number
 # failure_budget = "5%"
+# smoke = "10s"                          # how long one without health checks has to stay up
 # soak = "30s"                           # how long each other wave has to stay healthy
 # drain = "10s"                          # out of the proxy first, for requests that are under way
 # start_timeout = "5m"

@@ -20,7 +20,7 @@ organization = "acme"
 overlap = "5m"
 [defaults.rollout]
 max_unavailable = 1
-stagger = "1s"
+stagger = "4s"
 """
 SECRET = """
 [credentials.session]
@@ -174,7 +174,6 @@ def test_a_plan_names_the_machines_for_which_the_revocation_waits(project: Proje
     project.manifest(SECRET, head=HEAD + 'strategy = "next-start"\n')
     told = project.must("plan", "session", "--out", "plan.json")
     assert "4 machines, until their next start" in told
-    assert "at the earliest" in told
     (plan,) = json.loads((project.folder / "plan.json").read_text())["plans"]
     assert plan["revocation_waits_for"] == ["api: 4 machines, until their next start"]
     assert len(plan["rollouts"][0]["waiting"]) == 4
