@@ -114,7 +114,7 @@ def _of_machines(seen: Seen) -> int:
 def shown(measured: Sequence[Measured]) -> Table:
     """The table for people."""
     title = f"Rollouts in virtual time, in seconds, against the lower bound (goal {GOAL})"
-    table = Table(title=title, box=box.SIMPLE, collapse_padding=True, pad_edge=False)
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0))
     table.add_column("policy", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
@@ -129,7 +129,7 @@ def shown(measured: Sequence[Measured]) -> Table:
             f"[{'green' if good else 'red'}]{each.ratio:.3f}[/]",
             str(each.lists),
             f"{each.calls_per_machine:.1f}",
-            f"{each.real_seconds:.1f}",
+            f"{each.real_seconds:.0f}",
         )
     return table
 
