@@ -122,8 +122,7 @@ def unavailable_budget(policy: RolloutPolicy, size: int, down: int = 0) -> int:
     that are stopped: at least one, and never all of them unless one machine is all there is."""
     if policy.strategy is Strategy.IMMEDIATE:
         return max(1, size)
-    allowed = min(policy.max_unavailable.of(size), max(1, size - 1))
-    return max(1, min(allowed - down, size - down - 1))
+    return max(1, min(policy.max_unavailable.of(size), size - 1) - down)
 
 
 def _chain(group: Group, policy: RolloutPolicy, *, repairing: bool) -> Chain:

@@ -173,5 +173,6 @@ def _is_done(machine: Machine, aim: Aim) -> bool:
     renewed = aim.delivered_at is not None and machine.renewed_since(aim.delivered_at)
     if not (marked or renewed):
         return False
-    ours = machine.metadata.get(MARK_ROLLOUT) == aim.rollout_id
+    marked_by = machine.metadata.get(MARK_ROLLOUT)
+    ours = marked_by is not None and marked_by == aim.rollout_id
     return machine.healthy or not (machine.running and ours)

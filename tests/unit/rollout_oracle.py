@@ -54,12 +54,14 @@ def least_restarts(machines: Sequence[Machine], policy: RolloutPolicy, aims: Seq
 
 
 def meant_to_serve(machines: Iterable[Machine], group: str, aim: Aim) -> list[Machine]:
-    """The machines of a group that should be in service, whether they are or not."""
+    """The machines of a group that should be in service, whether they are or not. A rehearsal's
+    is none of them."""
     return [
         m
         for m in machines
         if m.process_group == group
         and m.state != "destroyed"
+        and not m.rehearses
         and left_out_reason(m, aim.names) is None
         and (m.state not in DOWN_STATES or not m.reachable or stopped_for_good(m))
     ]

@@ -36,11 +36,23 @@ KINDS: dict[str, dict[str, object]] = {
     "sick": {"events": OLD, "healthy": False},
     "failed": {"events": OLD, "state": "failed"},
     "marked": {"events": OLD, "metadata": {MARK_SECRETS_VERSION: "5"}},
+    "marked and sick": {
+        "events": OLD,
+        "metadata": {MARK_SECRETS_VERSION: "5"},
+        "healthy": False,
+    },
+    "marked and asleep": {
+        "events": OLD,
+        "metadata": {MARK_SECRETS_VERSION: "5"},
+        "state": "stopped",
+    },
     "marked for less": {"events": OLD, "metadata": {MARK_SECRETS_VERSION: "4"}},
     "renewed since": {"events": RENEWED},
+    "renewed and sick": {"events": RENEWED, "healthy": False},
     "renewed too close to be sure": {"events": TOO_CLOSE},
     "asleep": {"events": OLD, "state": "stopped", "autostarts": True},
     "suspended": {"events": OLD, "state": "suspended"},
+    "standby": {"events": OLD, "state": "stopped", "standby_for": ("primary",)},
     "stopped": {"events": OLD, "state": "stopped"},
     "launch failed": {"events": OLD, "state": "launch_failed"},
     "being created": {"events": OLD, "state": "creating"},
@@ -98,7 +110,7 @@ def test_no_smaller_set_of_restarts_would_do(
     assert_least(built(kinds), a_policy(strategy=strategy, asleep=asleep))
 
 
-IN_SERVICE = ("stale", "sick", "stopped", "marked", "out of reach", "asleep")
+IN_SERVICE = ("stale", "sick", "stopped", "standby", "marked", "out of reach", "asleep")
 
 
 @pytest.mark.parametrize("canary", [0, 1, 2])
@@ -108,10 +120,11 @@ IN_SERVICE = ("stale", "sick", "stopped", "marked", "out of reach", "asleep")
 def test_a_plan_has_as_few_waves_as_keep_p4(share: Share, canary: int) -> None:
     policy = a_policy(share, canary=canary)
     for kinds in fleets(IN_SERVICE, LARGEST):
-        machines = built(kinds)
-        if machines and kinds[-1] == "stale":
-            machines[-1] = replace(machines[-1], standby_for=(machines[0].id,))
-        assert_fewest(machines, policy)
+        assert_fewest(built(kinds), policy)
+    for primaries, standbys in product(range(4), range(1, 4)):
+        machines = built(["stale"] * (primaries + standbys))
+        awake = [replace(m, standby_for=("primary",)) for m in machines[:standbys]]
+        assert_fewest([*awake, *machines[standbys:]], policy)
 
 
 def assert_fewest(machines: list[Machine], policy: RolloutPolicy) -> None:

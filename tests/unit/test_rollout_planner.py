@@ -275,6 +275,7 @@ def test_a_group_of_one_is_refused_with_both_ways_out() -> None:
     assert not plan([a_machine()], a_policy(allow_single=True)).blockers
     assert not plan([a_machine()], a_policy(strategy=Strategy.BLUE_GREEN)).blockers
     assert not plan([a_machine(healthy=False)], a_policy()).blockers
+    assert plan([a_machine(), a_machine(state="stopped")], a_policy()).blockers
     assert not plan([a_machine()], a_policy(), forced=True).blockers
 
 
