@@ -82,6 +82,7 @@ def plan_rollout(
     *,
     repairing: bool = False,
     forced: bool = False,
+    past_canaries: frozenset[str] = frozenset(),
 ) -> RolloutPlan:
     """Cut an app's machines into waves so that P4 holds.
 
@@ -89,12 +90,22 @@ def plan_rollout(
     away others might not be restarted within the budget. When `repairing` (a roll-back), canaries
     would only delay, and replacing machines would only add to the change. `forced` (an emergency,
     or a roll-back) lets a group's only machine restart although the policy doesn't allow it.
+    `past_canaries` are the process groups whose canaries have passed in an earlier pass.
     """
     if repairing:
         policy = _for_repair(policy)
     found = sort_out(sorted(machines, key=lambda m: m.id), policy, aim)
     groups = [group for _, group in sorted(found.groups.items()) if group.members]
-    chains = tuple(_chain(group, policy, repairing=repairing) for group in groups)
+    chains = tuple(
+        _chain(
+            group,
+            replace(policy, canary=0, strategy=_without_canary(policy.strategy))
+            if group.name in past_canaries
+            else policy,
+            repairing=repairing,
+        )
+        for group in groups
+    )
     blockers = () if forced or repairing else _blockers(groups, chains, policy)
     return RolloutPlan(
         chains=chains,
@@ -115,6 +126,10 @@ def _for_repair(policy: RolloutPolicy) -> RolloutPolicy:
     return replace(
         policy, strategy=policy.strategy if quick else Strategy.ROLLING, canary=0, rehearsal=None
     )
+
+
+def _without_canary(strategy: Strategy) -> Strategy:
+    return Strategy.ROLLING if strategy is Strategy.CANARY else strategy
 
 
 def unavailable_budget(policy: RolloutPolicy, size: int, down: int = 0) -> int:

@@ -15,10 +15,13 @@ from rotator.domain.rotation import (
     Rollout,
     RolloutState,
     RolloutWish,
+    RotationState,
     StepState,
 )
 from rotator.engine.parts import Parts
 from rotator.engine.request import abort
+
+_TURNABLE = ACTIVE - {RotationState.UNDOING}
 
 
 async def pause(parts: Parts, rollout_id: str, actor: Actor, reason: str) -> Rollout:
@@ -66,7 +69,7 @@ async def abort_rollout(parts: Parts, rollout_id: str, actor: Actor, reason: str
     async with parts.store.view() as unit:
         rollout = await _open_rollout(unit, rollout_id)
         served = [await unit.rotation(each) for each in await unit.rotations_of(rollout.id)]
-    turned = [each.id for each in served if each is not None and each.state in ACTIVE]
+    turned = [each.id for each in served if each is not None and each.state in _TURNABLE]
     if not turned:
         raise InputError(
             f"rollout {rollout.id} serves no rotation that could be turned back",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,9 +19,13 @@ from rotator.engine.step import StepContext
 
 
 def planned(
-    machines: Sequence[Machine], wanted: Wanted, rollout_id: str | None = None
+    machines: Sequence[Machine],
+    wanted: Wanted,
+    rollout_id: str | None = None,
+    rows: Iterable[MachineRestart] = (),
 ) -> RolloutPlan:
-    """Plan over these machines; a roll-back leaves out who never took the value up."""
+    """Plan over these machines; a roll-back leaves out who never took the value up. `rows` are what
+    the rollout has done already: a group whose canary has passed needs no other."""
     spared: list[LeftOut] = []
     if wanted.undoes is not None:
         number, begun = wanted.undoes
@@ -37,6 +41,9 @@ def planned(
         replace(wanted.aim, rollout_id=rollout_id),
         repairing=wanted.repairing,
         forced=wanted.emergency,
+        past_canaries=frozenset(
+            row.process_group for row in rows if row.state is RestartState.HEALTHY and row.wave
+        ),
     )
     return replace(plan, left_out=(*plan.left_out, *spared))
 
@@ -61,7 +68,7 @@ async def begin(
         if left is not None and resumed
         else _opened(wanted, parts.new_id(), now)
     )
-    plan = planned(await fleet.recent(), wanted, rollout.id)
+    plan = planned(await fleet.recent(), wanted, rollout.id, rows if resumed else ())
     rollout = rollout if resumed else replace(rollout, waves=plan.waves)
     run = RolloutRun(
         parts=parts,
@@ -155,16 +162,14 @@ async def record_plan(run: RolloutRun, plan: RolloutPlan) -> None:
     rows += [(left.machine, 0, RestartState.LEFT_OUT, left.reason) for left in plan.left_out]
     async with run.parts.store.unit() as unit:
         for machine, wave, state, note in rows:
-            if _stands(run, machine, state):
-                continue
-            await run.save(run.row(machine, wave, state, note), unit=unit)
+            known = run.rows.get(machine.id)
+            if known is None or state is RestartState.PLANNED:
+                await run.save(run.row(machine, wave, state, note), unit=unit)
+            elif known.state is RestartState.FAILED and state is RestartState.UP_TO_DATE:
+                await run.save(_recovered(run, known), unit=unit)
 
 
-def _stands(run: RolloutRun, machine: Machine, state: RestartState) -> bool:
-    """Whether the record that an earlier pass left says more than the plan does. One that failed
-    and has recovered since is told anew."""
-    known = run.rows.get(machine.id)
-    if known is None or state is RestartState.PLANNED:
-        return False
-    recovered = known.state is RestartState.FAILED and state is RestartState.UP_TO_DATE
-    return not recovered
+def _recovered(run: RolloutRun, failed: MachineRestart) -> MachineRestart:
+    """The record of a machine that had failed and is healthy now; its times stay."""
+    note = f"it has recovered since: {failed.note}"
+    return replace(failed, state=RestartState.UP_TO_DATE, note=note, ended_at=run.now)

@@ -84,7 +84,7 @@ async def _until_done(run: RolloutRun, wanted: Wanted, plan: RolloutPlan, gate: 
         if version is not None and not noticed:
             noticed = True
             await run.tell(Action.ROLLOUT_OVERTAKEN, Outcome.INFO, release=str(version))
-        plan = planned(machines, wanted, run.rollout.id)
+        plan = planned(machines, wanted, run.rollout.id, run.rows.values())
         failed = {r.machine_id for r in run.rows.values() if r.state is RestartState.FAILED}
         plan = _without(plan, failed)
         if plan.idle:
