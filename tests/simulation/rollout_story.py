@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
+from rotator.domain.ports import Store, Unit
 from rotator.domain.rotation import (
     MachineRestart,
     Mode,
@@ -155,23 +158,57 @@ def requests_so_far(s: Story) -> int:
     return s.world.fly.log[-1].seq if s.world.fly.log else 0
 
 
+class Watched:
+    """A store that tells of each commit, so that a test can act at just that moment."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self._committed = asyncio.Event()
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Unit]:
+        """A transaction for writing."""
+        async with self._inner.unit() as unit:
+            yield unit
+        self._committed.set()
+
+    def view(self) -> AbstractAsyncContextManager[Unit]:
+        """A transaction for reading."""
+        return self._inner.view()
+
+    async def until(
+        self,
+        s: Story,
+        rotation: Rotation,
+        when: Callable[[MachineRestart], bool],
+        work: asyncio.Task[None],
+    ) -> None:
+        """Wait for a commit after which a machine's record fits."""
+        while True:
+            async with s.world.store.view() as unit:
+                rollouts = await unit.rollouts_of(rotation.id)
+                rows = [r for each in rollouts for r in await unit.machine_restarts(each.id)]
+            if any(when(row) for row in rows):
+                return
+            self._committed.clear()
+            commit = asyncio.create_task(self._committed.wait())
+            await asyncio.wait({commit, work}, return_when=asyncio.FIRST_COMPLETED)
+            commit.cancel()
+            if work.done():
+                raise AssertionError("the moment never came")
+
+
 async def meanwhile(
     s: Story, rotation: Rotation, when: Callable[[MachineRestart], bool], act: Callable[[], object]
 ) -> None:
     """Work on a rotation, and do something once, at the moment that a machine's record fits."""
-    work = asyncio.create_task(s.work())
-    while not work.done():
-        async with s.parts.store.view() as unit:
-            rollouts = await unit.rollouts_of(rotation.id)
-            rows = [r for each in rollouts for r in await unit.machine_restarts(each.id)]
-        if any(when(row) for row in rows):
-            result = act()
-            if asyncio.iscoroutine(result):
-                await result
-            break
-        await s.parts.clock.sleep(0.05)
-    else:
-        raise AssertionError("the moment never came")
+    watched = Watched(s.parts.store)
+    seen = Story(s.world, replace(s.parts, store=watched), s.life, s.closing)
+    work = asyncio.create_task(seen.work())
+    await watched.until(s, rotation, when, work)
+    result = act()
+    if asyncio.iscoroutine(result):
+        await result
     await work
 
 
@@ -191,14 +228,9 @@ async def sickened(s: Story, rotation: Rotation, machine: Machine) -> None:
 
 async def killed_when(s: Story, rotation: Rotation, state: RestartState) -> Story:
     """Kill the worker at the first moment that a machine is in this state; gives the next one."""
-    runner = asyncio.create_task(jobs.Runner(s.parts).run_ready())
-    while not runner.done():
-        async with s.world.store.view() as unit:
-            rollouts = await unit.rollouts_of(rotation.id)
-            rows = [r for each in rollouts for r in await unit.machine_restarts(each.id)]
-        if any(row.state is state for row in rows):
-            break
-        await s.parts.clock.sleep(0.02)
+    watched = Watched(s.parts.store)
+    runner = asyncio.create_task(jobs.Runner(replace(s.parts, store=watched)).run_ready())
+    await watched.until(s, rotation, lambda row: row.state is state, runner)
     s.life.over = True
     runner.cancel()
     await asyncio.gather(runner, return_exceptions=True)

@@ -70,10 +70,10 @@ class Story:
             await runner.run_ready()
             async with self.parts.store.view() as unit:
                 waits = [r.resume_at for r in await unit.rotations() if r.resume_at is not None]
-            soon = [at for at in waits if at - self.parts.clock.now() < timedelta(minutes=5)]
-            if not soon:
+            soonest = min((at - self.parts.clock.now() for at in waits), default=timedelta.max)
+            if soonest >= timedelta(minutes=5):
                 return
-            await self.parts.clock.sleep(5)
+            await self.parts.clock.sleep(max(1.0, soonest.total_seconds()))
 
     async def days(self, days: float, *, step_hours: float = 2.4) -> None:
         """Let time pass, working whenever something wants a worker."""
