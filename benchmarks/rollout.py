@@ -25,8 +25,9 @@ from benchmarks.lower_bound import Pace, lower_bound
 GOAL = 1.1
 PROCESSES = 2
 REGIONS = {1: 1, 2: 1, 3: 2, 5: 3, 10: 5, 30: 10, 100: 20, 300: 30, 1000: 30}
-COLUMNS = ("machines", "regions", "took", "bound", "ratio", "lists", "calls", "real")
-"""Of calls: how many requests about a machine there were for each. Real: time that passed here."""
+COLUMNS = ("size", "regions", "took", "bound", "ratio", "lists", "calls", "real")
+"""Size: machines of the fleet. Calls: requests about single machines, for each. Real: time that
+passed here."""
 GROUPS = (("app", 0.5), ("worker", 0.3), ("cron", 0.2))
 
 
@@ -113,7 +114,7 @@ def _of_machines(seen: Seen) -> int:
 def shown(measured: Sequence[Measured]) -> Table:
     """The table for people."""
     title = f"Rollouts in virtual time, in seconds, against the lower bound (goal {GOAL})"
-    table = Table(title=title, box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, box=None, padding=(0, 1))
     table.add_column("policy", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
