@@ -22,7 +22,7 @@ from rotator.domain.protocol import BEFORE, latest_pass
 from rotator.domain.rotation import Actor, Mode, Parked, Rotation, Step, StepName, StepState
 from rotator.engine.deliver import SECRETS_VERSION
 from rotator.engine.retire import REVOKED
-from tests.exploration.state import Journal, MachineRow, StepRow
+from tests.exploration.state import Journal, MachineRow, StepRow, VersionRow
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -120,12 +120,12 @@ def rotation_of(journal: Journal, mode: Mode) -> Rotation:
 
 
 @cache
-def version_of(journal_versions: tuple[object, ...], index: int) -> Version:
+def version_of(rows: tuple[VersionRow, ...], index: int) -> Version:
     """A version as the engine reads it."""
-    row = journal_versions[index]
-    state, value, sealed = row  # type: ignore[misc]
-    issued = None if value is None else Issued(str(value), str(value), created_at=PAST)
-    return Version(str(index), CREDENTIAL.id, None, state, issued, sealed, PAST)
+    row = rows[index]
+    name = str(row.value)
+    issued = None if row.value is None else Issued(name, name, created_at=PAST)
+    return Version(str(index), CREDENTIAL.id, None, row.state, issued, row.sealed, PAST)
 
 
 def changed(journal: Journal, steps: Sequence[Step]) -> Journal:

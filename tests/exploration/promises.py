@@ -58,7 +58,7 @@ def _ended(journal: Journal, world: World) -> Iterator[str]:
         if v.state in (VersionState.CURRENT, VersionState.RETIRING)
     }
     if world.living != held:
-        yield f"P2: the issuer holds {sorted(world.living)}, the inventory {sorted(map(int, held))}"
+        yield f"P2: the issuer holds {sorted(world.living)}, the inventory {sorted(v for v in held if v is not None)}"
     if any(v.state is VersionState.RETIRING for v in journal.versions):
         yield f"P5: {journal.state}, but a value still waits to be revoked"
     current = [v.value for v in journal.versions if v.state is VersionState.CURRENT]

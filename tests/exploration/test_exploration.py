@@ -42,7 +42,7 @@ def test_every_promise_holds_with_any_two_faults() -> None:
 
 def sequence(*steps: StepName) -> Callable[[Patch], None]:
     """The protocol in another order, or with a step left out."""
-    return lambda patch: patch.setitem(SEQUENCES, Mode.NORMAL, steps)  # type: ignore[arg-type]
+    return lambda patch: patch.setitem(SEQUENCES, Mode.NORMAL, steps)
 
 
 def back(*steps: StepName) -> Callable[[Patch], None]:
@@ -53,19 +53,19 @@ def back(*steps: StepName) -> Callable[[Patch], None]:
 def on_failure(step: StepName, course: OnStepFailure) -> Callable[[Patch], None]:
     """Another turn after a failure."""
     rule = replace(RULES[step], on_failure=course)
-    return lambda patch: patch.setitem(RULES, step, rule)  # type: ignore[arg-type]
+    return lambda patch: patch.setitem(RULES, step, rule)
 
 
 def no_move_to_retiring(patch: Patch) -> None:
     """A table of moves that the walk does not keep to."""
     moves = ROTATION_MOVES[RotationState.RUNNING] - {RotationState.RETIRING}
-    patch.setitem(ROTATION_MOVES, RotationState.RUNNING, moves)  # type: ignore[arg-type]
+    patch.setitem(ROTATION_MOVES, RotationState.RUNNING, moves)
 
 
 def no_way_back_for_versions(patch: Patch) -> None:
     """The same for versions."""
     moves = VERSION_MOVES[VersionState.RETIRING] - {VersionState.CURRENT}
-    patch.setitem(VERSION_MOVES, VersionState.RETIRING, moves)  # type: ignore[arg-type]
+    patch.setitem(VERSION_MOVES, VersionState.RETIRING, moves)
 
 
 def forget_the_revocation(patch: Patch) -> None:
