@@ -55,10 +55,10 @@ def _ended(journal: Journal, world: World) -> Iterator[str]:
     held = {
         v.value
         for v in journal.versions
-        if v.state in (VersionState.CURRENT, VersionState.RETIRING)
+        if v.value is not None and v.state in (VersionState.CURRENT, VersionState.RETIRING)
     }
     if world.living != held:
-        yield f"P2: the issuer holds {sorted(world.living)}, the inventory {sorted(v for v in held if v is not None)}"
+        yield f"P2: the issuer holds {sorted(world.living)}, the inventory {sorted(held)}"
     if any(v.state is VersionState.RETIRING for v in journal.versions):
         yield f"P5: {journal.state}, but a value still waits to be revoked"
     current = [v.value for v in journal.versions if v.state is VersionState.CURRENT]
