@@ -23,13 +23,20 @@ from tests.harness import forked
 from tests.harness.project import Project
 from tests.harness.simulated import simulator
 from tests.integration.postgres_server import NoServer, postgres_server
-from tests.integration.soak import DURABLE, soak_postgresql, soak_sqlite
+from tests.integration.soak import (
+    DURABLE,
+    SMALL_FLEET,
+    SPEED,
+    Extent,
+    soak_postgresql,
+    soak_sqlite,
+)
 
-KILLS = 15
-LONGEST_SECONDS = 15.0
-"""Of killing; a busy machine gets fewer kills into it."""
-FEWEST = 4
+SHORT = Extent(runs=15, seed=11, longest_seconds=10.0, fleet=SMALL_FLEET)
+"""A busy machine gets fewer kills into the time."""
+FEWEST = 3
 DISK_BYTES = 4 * 1024 * 1024
+pytestmark = pytest.mark.timeout(240)
 SIGNS = ("has no space left", "can't be opened", "does not answer")
 """What the daemon says of a disk that is full, and of one that refuses to write more."""
 TOKEN = """
@@ -41,8 +48,8 @@ targets = [ {{ type = "file", path = "{folder}/token" }} ]
 
 
 def test_a_fleet_survives_kills_on_sqlite(tmp_path: Path) -> None:
-    with simulator(tmp_path, seed=1, speed=50) as world:
-        tally = soak_sqlite(tmp_path, world, KILLS, seed=11, longest_seconds=LONGEST_SECONDS)
+    with simulator(tmp_path, seed=1, speed=SPEED) as world:
+        tally = soak_sqlite(tmp_path, world, SHORT)
     assert tally.kills >= FEWEST
     assert tally.rotations[RotationState.SUCCEEDED] >= 5
 
@@ -51,10 +58,8 @@ def test_a_fleet_survives_kills_freezes_and_restarts_of_the_server_on_postgresql
     tmp_path: Path,
 ) -> None:
     try:
-        with simulator(tmp_path, seed=2, speed=50) as world, postgres_server(DURABLE) as server:
-            tally = soak_postgresql(
-                tmp_path, world, server, KILLS, seed=12, longest_seconds=LONGEST_SECONDS
-            )
+        with simulator(tmp_path, seed=2, speed=SPEED) as world, postgres_server(DURABLE) as server:
+            tally = soak_postgresql(tmp_path, world, SHORT, server)
     except NoServer as reason:
         if os.environ.get("CI"):
             pytest.fail(f"PostgreSQL is needed in CI: {reason}")
