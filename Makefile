@@ -8,7 +8,7 @@ RUNS ?= 100
 # Hundreds of our processes start in the tests; each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test check format simulate bench lock clean
+.PHONY: install demo test check format simulate explore soak bench lock clean
 
 install: $(STAMP)
 
@@ -38,6 +38,16 @@ format: install
 
 simulate: install
 	$(BIN)/python -m tests.simulation --runs $(RUNS)
+
+# Every state of the protocol with up to two faults, then a kill after every durable effect.
+explore: install
+	$(BIN)/python -m tests.exploration
+	$(BIN)/python -m tests.simulation.crash_points
+
+# Real daemons on SQLite and PostgreSQL, killed RUNS times each.
+soak: RUNS = 200
+soak: install
+	$(BIN)/python -m tests.integration.soak --runs $(RUNS)
 
 bench: install
 	$(BIN)/python -m benchmarks

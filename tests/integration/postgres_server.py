@@ -15,9 +15,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class PostgresServer:
 
     socket_directory: Path
     password: str
+    restart: Callable[..., None] = lambda **_: None
+    """Stop and start it; with `crash=True` as after a power cut: no session is told good-bye."""
 
     def url(self, database: str) -> str:
         """The URL of one of its databases, as a person would write it."""
@@ -92,8 +94,8 @@ class _Account:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server for the length of the block.
+def postgres_server(*settings: str) -> Iterator[PostgresServer]:
+    """A server for the length of the block, with more settings (`name=value`) than the usual.
 
     Raises:
         NoServer: there are no binaries, or none of them works.
@@ -107,7 +109,8 @@ def postgres_server() -> Iterator[PostgresServer]:
         binaries = _working_binaries(home, account)
         password = secrets.token_hex(8)
         _initialise(binaries, home, account, password)
-        with _running(binaries, home, account, PostgresServer(home, password)) as server:
+        server = PostgresServer(home, password)
+        with _running(binaries, home, account, server, settings) as server:
             yield server
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -200,27 +203,52 @@ def _initialise(binaries: Path, home: Path, account: _Account, password: str) ->
 
 @contextmanager
 def _running(
-    binaries: Path, home: Path, account: _Account, server: PostgresServer
+    binaries: Path,
+    home: Path,
+    account: _Account,
+    server: PostgresServer,
+    settings: Sequence[str],
 ) -> Iterator[PostgresServer]:
     command = [str(binaries / "postgres"), "-D", str(home / "data"), "-k", str(home)]
     command += ["-c", "listen_addresses="]
-    for setting in _SETTINGS:
+    for setting in (*_SETTINGS, *settings):
         command += ["-c", setting]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=home, **account.switch()
-        )
-    try:
+    log = home / "log"
+
+    def start() -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                cwd=home,
+                **account.switch(),
+            )
         _await_start(process, server)
-        yield server
+        return process
+
+    running = [start()]
+
+    def restart(*, crash: bool = False) -> None:
+        _stop(running[0], signal.SIGQUIT if crash else signal.SIGINT)
+        running[0] = start()
+
+    try:
+        yield replace(server, restart=restart)
     finally:
-        # SIGINT is the fast shutdown: it ends open connections instead of waiting for them.
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(running[0], signal.SIGINT)
+
+
+def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """SIGINT is the fast shutdown: it ends open connections instead of waiting for them. SIGQUIT
+    ends at once, and the next start has to recover."""
+    process.send_signal(how)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await_start(process: subprocess.Popen[bytes], server: PostgresServer) -> None:
