@@ -14,7 +14,15 @@ from typing import Final
 
 import orjson
 
-from rotator.domain.events import GENESIS, LEAF_STARTS, ROW_COLUMNS, LogRow, chained, leaf_bytes
+from rotator.domain.events import (
+    GENESIS,
+    LEAF_STARTS,
+    ROW_COLUMNS,
+    LogRow,
+    chained,
+    leaf_bytes,
+    leaf_of,
+)
 from rotator.domain.merkle import Frontier, complete_root, leaf_hash
 from rotator.domain.ports import Store, Unit
 
@@ -71,8 +79,10 @@ async def walk_segment(store: Store, segment: Segment) -> Walked:
                 times = await unit.block_times((first - 1) // BLOCK, last // BLOCK - 1)
                 if found.bad is None and not _is_searchable(rows, times, found):
                     found.bad, found.bad_part = first, SEARCH
-            elif len(kept) < last - first + 1:
-                found.bad = first + len(kept)
+            else:
+                found.bad = _bad_leftover(await unit.log_rows(first, last), first, kept)
+                if found.bad is None and len(kept) < last - first + 1:
+                    found.bad, found.bad_part = first, TREE
             if found.bad is not None:
                 return found
             blocks = await unit.tree_hashes(BLOCK_LEVEL, (first - 1) // BLOCK, last // BLOCK - 1)
@@ -122,6 +132,16 @@ def _leaves(
     if expected <= min(first + PAGE - 1, found.segment.last):
         found.bad = expected
     return leaves
+
+
+def _bad_leftover(rows: Sequence[LogRow], first: int, kept: Sequence[bytes]) -> int | None:
+    """The first row in front of the end of an archive that is not what the tree holds. None of
+    them should be there any more, but a deletion may have been interrupted."""
+    for row in rows:
+        number = int(row[0] or 0)
+        if number - first >= len(kept) or leaf_of(row) != kept[number - first]:
+            return number
+    return None
 
 
 def _is_searchable(rows: Sequence[LogRow], times: Sequence[tuple[int, int]], found: Walked) -> bool:

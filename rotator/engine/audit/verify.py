@@ -13,16 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rotator.domain.errors import InputError
-from rotator.domain.events import GENESIS, Damage, Fault
+from rotator.domain.events import GENESIS, Action, Damage, Fault
 from rotator.domain.merkle import Frontier
 from rotator.domain.note import VerifierKey
-from rotator.domain.ports import Archive, Checkpoint, LogHead, Signer, Store
+from rotator.domain.ports import Archive, Checkpoint, EventQuery, LogHead, Signer, Store
+from rotator.engine.audit.archive import is_told_by
 from rotator.engine.audit.checkpoints import Outside, Problem, problem_of
 from rotator.engine.audit.marker import Marker, read_marker
 from rotator.engine.audit.scene import name_damage
 from rotator.engine.audit.segment import BLOCK, PAGE, TREE, Segment, Walked, walk_segment
 
 SEGMENT: Final = 1 << 16
+TOLD_AT_MOST: Final = 100
 Walker = Callable[[Sequence[Segment]], AsyncIterator[Walked]]
 Progress = Callable[[int, int], Awaitable[None]]
 
@@ -297,6 +299,9 @@ async def _end_fault(store: Store, state: _State, log: _Log) -> Fault | None:
             Damage.EDITED,
             f"the record of the log's end was edited: it does not fit event {end}",
         )
+    fault = await _untold_archive(store, log)
+    if fault is not None:
+        return fault
     async with store.view() as unit:
         unknown = state.actors - await unit.known_actors()
     if unknown:
@@ -306,6 +311,23 @@ async def _end_fault(store: Store, state: _State, log: _Log) -> Fault | None:
             f"the list of actors that the search uses was edited: {len(unknown)} are missing",
         )
     return None
+
+
+async def _untold_archive(store: Store, log: _Log) -> Fault | None:
+    """Events that were deleted as archived without an event that says so. The event of an older
+    archive may have been archived itself since."""
+    if not log.archives:
+        return None
+    newest = log.archives[-1]
+    async with store.view() as unit:
+        told = await unit.events(EventQuery(action=Action.AUDIT_ARCHIVED, limit=TOLD_AT_MOST))
+    if any(is_told_by(newest, logged.event) for logged in told):
+        return None
+    return Fault(
+        newest.first,
+        Damage.DELETED,
+        f"events {newest.first} to {newest.last} are gone, and no event tells of their archive",
+    )
 
 
 def _is_ours(outside: Outside, head: LogHead, keys: Sequence[VerifierKey]) -> None:
