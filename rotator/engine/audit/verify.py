@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from rotator.domain.errors import InputError
@@ -159,32 +159,18 @@ def _started(marker: Marker | None, log: _Log) -> _State:
 
 
 def _segments(start: int, total: int, log: _Log) -> Sequence[Segment]:
-    """The log in parts that begin behind multiples of 65,536, and where the rows begin."""
-    archived = min(log.archived, total)
+    """The log in parts that begin behind multiples of 65,536, and where the walk begins."""
+    previous = log.archives[-1].hash if log.archives else ""
     sizes = {c.sequence for c in log.checkpoints} | {o.size for o in log.outside}
     sizes.add(total // BLOCK * BLOCK)
     segments = []
     first = start + 1
     while first <= total:
         last = min(((first - 1) // SEGMENT + 1) * SEGMENT, total)
-        with_rows = first > archived
-        if not with_rows:
-            last = min(last, archived)
         within = tuple(sorted(size for size in sizes if first <= size <= last))
-        segments.append(Segment(first, last, within, with_rows=with_rows))
+        segments.append(Segment(first, last, within, log.archived, previous))
         first = last + 1
-    return _begun(segments, start, log)
-
-
-def _begun(segments: Sequence[Segment], start: int, log: _Log) -> Sequence[Segment]:
-    """With the chain's hash where no row in front tells it."""
-    after = {archive.last: archive.hash for archive in log.archives}
-    return [
-        replace(segment, previous=after[segment.first - 1])
-        if segment.with_rows and segment.first - 1 in after and segment.first - 1 >= start
-        else segment
-        for segment in segments
-    ]
+    return segments
 
 
 def _one_by_one(store: Store) -> Walker:
@@ -221,7 +207,7 @@ async def _joined(
             return _rewritten(state.good, each.size, each.where)
     _mark(state, begun, walked)
     state.actors |= walked.actors
-    state.hash = walked.before if walked.segment.with_rows else state.hash
+    state.hash = walked.before
     return None
 
 
@@ -292,8 +278,7 @@ async def _end_fault(store: Store, state: _State, log: _Log) -> Fault | None:
         return await name_damage(store, log.last + 1, state.hash, promised=log.promised)
     if log.forged:
         return await name_damage(store, log.head.size + 1, state.hash, promised=log.head.size)
-    right = log.head.hash == state.hash or log.last == log.archived
-    if not right or log.head.frontier != state.frontier.packed():
+    if log.head.hash != state.hash or log.head.frontier != state.frontier.packed():
         return Fault(
             end,
             Damage.EDITED,
