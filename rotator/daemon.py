@@ -22,6 +22,7 @@ from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import WorkerRecord
 from rotator.engine import jobs
+from rotator.engine.audit.publish import publish
 from rotator.engine.parts import Parts
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
@@ -32,7 +33,7 @@ HEARTBEAT_SECONDS = 10
 RECOVER_SECONDS = 60
 MANIFEST_SECONDS = 10
 EXPIRY_SECONDS = 3600
-CHECKPOINT_SECONDS = 600
+PUBLISH_SECONDS = 15
 GRACE_SECONDS = 30
 
 
@@ -91,7 +92,8 @@ class Daemon:
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
             ("reconcile", lambda: jobs.reconcile_all(self._parts), settings.reconcile_seconds),
             ("watch-expiries", lambda: jobs.watch_expiries(self._parts), EXPIRY_SECONDS),
-            ("sign-checkpoints", self._sign, CHECKPOINT_SECONDS),
+            ("sign-checkpoints", self._sign, settings.checkpoint_seconds),
+            ("publish-checkpoints", self._publish, PUBLISH_SECONDS),
             ("heartbeat", self._beat, HEARTBEAT_SECONDS),
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
         )
@@ -141,6 +143,7 @@ class Daemon:
         try:
             await self._tell(Action.WORKER_STOPPED)
             await self._sign()
+            await self._publish()
             async with self._parts.store.unit() as unit:
                 await unit.remove_worker(self._worker.id)
         except RotatorError as error:
@@ -154,6 +157,12 @@ class Daemon:
     async def _sign(self) -> None:
         if self._rotator.signer is not None:
             await jobs.sign(self._parts, self._rotator.signer)
+
+    async def _publish(self) -> None:
+        """Send checkpoints out. What can't be sent is kept and told by the job itself."""
+        sinks = self._rotator.sinks()
+        if sinks:
+            await publish(self._parts.store, sinks, self._parts.clock.now())
 
     async def _load_manifest(self, *, first: bool = False) -> None:
         """Apply the manifest at the start and whenever it has changed. A change that can't be

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     list_lag_seconds: float = Field(default=60.0, ge=0, le=3600)
     stop_seconds: int = Field(default=60, ge=1, le=300)
+    checkpoint_seconds: int = Field(default=600, ge=10, le=86_400)
+    checkpoint_file: Path | None = None
+    checkpoint_webhook: SecretStr | None = None
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -69,6 +72,13 @@ class Settings(BaseSettings):
     @classmethod
     def _graphql_base(cls, value: str) -> str:
         return _base(value, "/graphql")
+
+    @field_validator("checkpoint_webhook")
+    @classmethod
+    def _webhook_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("use an http:// or https:// URL")
+        return value
 
     @field_validator("log_level")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,12 +11,14 @@ from rotator.domain.errors import InputError
 from rotator.domain.ports import Kind, Target
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
+from rotator.engine.audit.publish import Sink
 from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.parts import Limits, Parts
 from rotator.fly.client import FlyClient
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest
 from rotator.settings import Settings
+from rotator.sinks import FileSink, WebhookSink
 from rotator.store.schema import require_current
 from rotator.store.sealing import CheckpointSigner, KeyRing
 from rotator.store.store import SqlStore
@@ -38,6 +40,16 @@ class Rotator:
     targets: Mapping[str, Target]
     parts: Parts
     signer: CheckpointSigner | None
+
+    def sinks(self) -> Sequence[Sink]:
+        """Where checkpoints are sent, beside the log."""
+        sinks: list[Sink] = []
+        if self.settings.checkpoint_file is not None:
+            sinks.append(FileSink(self.settings.checkpoint_file))
+        if self.settings.checkpoint_webhook is not None:
+            url = Secret(self.settings.checkpoint_webhook.get_secret_value())
+            sinks.append(WebhookSink(url))
+        return sinks
 
     def manifest(self) -> Manifest:
         """The manifest, read afresh."""

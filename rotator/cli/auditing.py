@@ -1,34 +1,45 @@
-"""`rotator audit`: the log as a table, as JSON lines, as CSV; and its verification."""
+"""`rotator audit`: the log as a table, as JSON lines, as CSV."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from rotator.cli.failures import FAILED
 from rotator.cli.session import opened
 from rotator.cli.text import moment, plain, print_json, print_json_line, say, show
 from rotator.domain.durations import parse_duration
 from rotator.domain.errors import InputError
+from rotator.domain.event_fields import typed_detail
 from rotator.domain.events import Action, LoggedEvent, Outcome
 from rotator.domain.ports import EventQuery, Store
-from rotator.engine.checkpoint import Verification, verify_log
+from rotator.engine.audit.verify import Verification
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 PAGE: Final = 1000
+FIRST_PAGE: Final = 50
+LONGEST_TABLE: Final = 10_000
+FOLLOW_SECONDS: Final = 1.0
 COLUMNS: Final = (
     "sequence",
+    "version",
     "at",
     "action",
     "outcome",
-    "actor",
+    "actor_kind",
+    "actor_name",
+    "actor_host",
+    "actor_uid",
+    "actor_machine",
+    "actor_region",
+    "reason",
     "credential",
     "kind",
     "organization",
@@ -38,7 +49,6 @@ COLUMNS: Final = (
     "rotation_id",
     "rollout_id",
     "request_id",
-    "reason",
     "detail",
     "previous",
     "hash",
@@ -49,50 +59,145 @@ COLUMNS: Final = (
 class Filters:
     """What the options say."""
 
+    text: str | None = None
     app: str | None = None
     kind: str | None = None
     credential: str | None = None
+    organization: str | None = None
+    target: str | None = None
+    machine: str | None = None
     actor: str | None = None
+    host: str | None = None
+    uid: int | None = None
+    worker_machine: str | None = None
+    region: str | None = None
     action: str | None = None
     outcome: str | None = None
     rotation: str | None = None
+    rollout: str | None = None
+    request_id: str | None = None
     since: str | None = None
     until: str | None = None
-    limit: int = 50
+    before: int | None = None
+    after: int | None = None
+    limit: int | None = None
 
 
-async def show_events(filters: Filters, output: str) -> int:
+async def show_events(filters: Filters, output: str, *, follow: bool) -> int:
     """`rotator audit`."""
     async with opened() as rotator:
         query = to_query(filters, rotator.parts.clock.now())
-        if output == "table":
-            found = await _first(rotator.store, query)
-            if not found:
-                say("no event fits")
-            else:
-                show(events_table(found))
+        if output == "table" and not follow:
+            await _show_table(rotator.store, query, filters.limit)
             return 0
-        writer = _csv_writer() if output == "csv" else None
-        left = query.limit
-        while left > 0:
-            async with rotator.store.view() as unit:
-                page = await unit.events(replace(query, limit=min(PAGE, left)))
-            for logged in page:
-                row = as_row(logged)
-                if writer is None:
-                    print_json_line(row)
-                else:
-                    writer.writerow({key: _cell(value) for key, value in row.items()})
-            if len(page) < min(PAGE, left):
-                break
-            left -= len(page)
-            query = replace(query, before=page[-1].sequence)
+        writer = _Lines(output)
+        if follow:
+            await _follow(rotator.store, query, filters.limit or FIRST_PAGE, writer)
+        async for logged in _all(rotator.store, query, filters.limit):
+            writer.write(logged)
     return 0
 
 
-async def _first(store: Store, query: EventQuery) -> Sequence[LoggedEvent]:
+async def _show_table(store: Store, query: EventQuery, limit: int | None) -> None:
+    wanted = limit or FIRST_PAGE
+    if wanted > LONGEST_TABLE:
+        raise InputError(
+            f"a table has at most {LONGEST_TABLE} lines",
+            where="--limit",
+            next_step="use --format jsonl or csv for exports",
+        )
+    found = await _page(store, replace(query, limit=wanted))
+    if not found:
+        say("no event fits")
+        return
+    show(events_table(found))
+    if len(found) == wanted and found[-1].sequence > 1:
+        say(f"older ones: --before {found[-1].sequence}")
+
+
+async def _page(store: Store, query: EventQuery) -> Sequence[LoggedEvent]:
     async with store.view() as unit:
         return await unit.events(query)
+
+
+async def _all(store: Store, query: EventQuery, limit: int | None) -> AsyncIterator[LoggedEvent]:
+    """Page by page: memory stays flat, and what is written meanwhile moves no page."""
+    left = limit
+    while left is None or left > 0:
+        wanted = PAGE if left is None else min(PAGE, left)
+        page = await _page(store, replace(query, limit=wanted))
+        for logged in page:
+            yield logged
+        if len(page) < wanted:
+            return
+        left = None if left is None else left - len(page)
+        query = replace(query, before=page[-1].sequence)
+
+
+async def _follow(store: Store, query: EventQuery, limit: int, writer: _Lines) -> None:
+    """The newest events in order, and then new ones, until somebody stops it."""
+    found = list(await _page(store, replace(query, limit=limit)))
+    for logged in reversed(found):
+        writer.write(logged)
+    last = found[0].sequence if found else query.after or 0
+    while True:
+        await asyncio.sleep(FOLLOW_SECONDS)
+        async with store.view() as unit:
+            end = (await unit.log_head()).size
+        new: list[LoggedEvent] = []
+        fresh = replace(query, after=last, before=end + 1)
+        async for logged in _all(store, fresh, None):
+            new.append(logged)
+        for logged in reversed(new):
+            writer.write(logged)
+        last = max(last, end)
+
+
+class _Lines:
+    """Prints events one a line."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._csv = _csv_writer() if output == "csv" else None
+
+    def write(self, logged: LoggedEvent) -> None:
+        if self._output == "table":
+            say(line_of(logged))
+        elif self._csv is None:
+            print_json_line(as_row(logged))
+        else:
+            self._csv.writerow({key: _cell(value) for key, value in as_row(logged).items()})
+
+
+def line_of(logged: LoggedEvent) -> str:
+    """An event on one line."""
+    event = logged.event
+    about, detail = _told(logged)
+    what = f"{event.action.value} {event.outcome.value}"
+    return f"{logged.sequence} {moment(event.at)}  {what:30} {about}  {event.actor}  {detail}"
+
+
+async def show_event(sequence: int, *, as_json: bool) -> int:
+    """`rotator audit show`."""
+    async with opened() as rotator, rotator.store.view() as unit:
+        logged = await unit.event_at(sequence)
+        archives, size = await unit.archives(), (await unit.log_head()).size
+    if logged is None:
+        kept = next((a for a in archives if a.first <= sequence <= a.last), None)
+        if kept is not None:
+            raise InputError(f"event {sequence} was archived in {kept.file}")
+        raise InputError(f"there is no event {sequence}: the log has {size}")
+    row = as_row(logged)
+    if as_json:
+        print_json(row)
+        return 0
+    for key, value in row.items():
+        if isinstance(value, dict):
+            for name, each in value.items():
+                say(f"  detail {name:13} {each}")
+        elif value is not None and value != "":
+            say(f"{key:15} {value}")
+    return 0
 
 
 def to_query(filters: Filters, now: datetime) -> EventQuery:
@@ -111,16 +216,27 @@ def to_query(filters: Filters, now: datetime) -> EventQuery:
             next_step=f"for example {Action.VERSION_REVOKED}; all: {', '.join(Action)}",
         )
     return EventQuery(
+        text=filters.text,
         app=filters.app,
         kind=filters.kind,
         credential=filters.credential,
+        organization=filters.organization,
+        target=filters.target,
+        machine=filters.machine,
         actor=filters.actor,
+        actor_host=filters.host,
+        actor_uid=filters.uid,
+        actor_machine=filters.worker_machine,
+        actor_region=filters.region,
         action=filters.action,
         outcome=filters.outcome,
         rotation_id=filters.rotation.upper() if filters.rotation else None,
-        since=_instant(filters.since, now, "--since"),
-        until=_instant(filters.until, now, "--until"),
-        limit=filters.limit,
+        rollout_id=filters.rollout.upper() if filters.rollout else None,
+        request_id=filters.request_id,
+        since=instant(filters.since, now, "--since"),
+        until=instant(filters.until, now, "--until"),
+        before=filters.before,
+        after=filters.after,
     )
 
 
@@ -128,7 +244,8 @@ def _is_action(text: str) -> bool:
     return any(action == text or action.startswith(f"{text}.") for action in Action)
 
 
-def _instant(text: str | None, now: datetime, option: str) -> datetime | None:
+def instant(text: str | None, now: datetime, option: str) -> datetime | None:
+    """A time as people write it: how long ago, a date, or a time."""
     if text is None:
         return None
     if re.fullmatch(r"(\d+[wdhms])+", text):
@@ -146,13 +263,20 @@ def _instant(text: str | None, now: datetime, option: str) -> datetime | None:
 
 def as_row(logged: LoggedEvent) -> dict[str, object]:
     """An event as a flat record, for exports."""
-    event = logged.event
+    event, actor = logged.event, logged.event.actor
     values = {
         "sequence": logged.sequence,
+        "version": logged.version,
         "at": event.at,
         "action": event.action,
         "outcome": event.outcome,
-        "actor": str(event.actor),
+        "actor_kind": actor.kind,
+        "actor_name": actor.name,
+        "actor_host": actor.host,
+        "actor_uid": actor.uid,
+        "actor_machine": actor.machine,
+        "actor_region": actor.region,
+        "reason": event.reason,
         "credential": event.credential,
         "kind": event.kind,
         "organization": event.organization,
@@ -162,8 +286,7 @@ def as_row(logged: LoggedEvent) -> dict[str, object]:
         "rotation_id": event.rotation_id,
         "rollout_id": event.rollout_id,
         "request_id": event.request_id,
-        "reason": event.reason,
-        "detail": event.detail,
+        "detail": typed_detail(event.detail),
         "previous": logged.previous,
         "hash": logged.hash,
     }
@@ -197,14 +320,7 @@ def events_table(events: Sequence[LoggedEvent]) -> Table:
         table.add_column(column, no_wrap=column not in ("about", "by", "detail"), overflow="fold")
     for logged in events:
         event = logged.event
-        about = " ".join(
-            part for part in (event.credential, event.app, event.target, event.machine) if part
-        )
-        told = dict(event.detail)
-        evidence = told.pop("evidence", None)
-        detail = evidence or _detail({k: v for k, v in told.items() if v})
-        if event.reason and event.action.value.startswith(("rotation.", "credential.")):
-            detail = f"{event.reason}; {detail}" if detail else event.reason
+        about, detail = _told(logged)
         table.add_row(
             str(logged.sequence),
             moment(event.at),
@@ -217,30 +333,38 @@ def events_table(events: Sequence[LoggedEvent]) -> Table:
     return table
 
 
-async def verify_events(*, as_json: bool) -> int:
-    """`rotator audit verify`."""
-    async with opened() as rotator:
-        verification = await verify_log(rotator.store, rotator.signer)
-    if as_json:
-        print_json(verification)
-    else:
-        for line in verification_lines(verification):
-            say(line)
-    return 0 if verification.fault is None else FAILED
+def _told(logged: LoggedEvent) -> tuple[str, str]:
+    """What an event is about, and what is to be said of it."""
+    event = logged.event
+    subject = (event.credential, event.app, event.target, event.machine)
+    about = " ".join(part for part in subject if part)
+    told = {key: value for key, value in event.detail.items() if key != "checkpoint"}
+    evidence = told.pop("evidence", None)
+    detail = evidence or _detail({key: value for key, value in told.items() if value})
+    if event.reason and event.action.value.startswith(("rotation.", "credential.")):
+        detail = f"{event.reason}; {detail}" if detail else event.reason
+    return about, detail
 
 
 def verification_lines(verification: Verification) -> Sequence[str]:
     """What a verification found, for people."""
-    if verification.fault is not None:
-        fault = verification.fault
+    fault = verification.fault
+    if fault is not None:
         return [
-            f"the audit log is damaged at event {fault.sequence}: {fault.message}",
-            "keep the database as it is, and compare it with a backup or an export",
+            f"the audit log is damaged at event {fault.sequence} ({fault.damage}): {fault.message}",
+            "keep the database as it is, and compare it with a backup, an archive or an export",
         ]
-    return [
-        (
-            f"the audit log is whole: {verification.events} events, "
-            f"{verification.checkpoints} signed checkpoints"
-        ),
-        f"head {verification.head or 'none'}",
-    ]
+    whole = f"the audit log is whole: {verification.events} events"
+    if verification.since:
+        whole += f", those from {verification.since + 1} on verified now"
+    lines = [f"{whole}, {verification.checkpoints} signed checkpoints"]
+    if verification.archived:
+        lines.append(f"events up to {verification.archived} are in archives: see --archive")
+    if verification.outside:
+        lines.append(f"checkpoints from elsewhere that hold: {verification.outside}")
+    if verification.unknown_keys:
+        names = ", ".join(verification.unknown_keys)
+        lines.append(f"not checked: signatures of keys that are not known here ({names})")
+    lines.append(f"head {verification.head or 'none'}")
+    lines.append(f"root {verification.root}")
+    return lines

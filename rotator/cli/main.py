@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rotator import __version__
-from rotator.cli.audit import audit
+from rotator.cli.audit import audit, history
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
@@ -40,6 +40,7 @@ app.command("list")(list_credentials)
 app.command()(show)
 app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
+app.command()(history)
 app.add_typer(db, name="db")
 app.command()(health)
 app.command()(simulate)

@@ -51,7 +51,7 @@ async def sign_head(store: Store, signer: Signer, actor: Actor, now: datetime) -
                 outcome=Outcome.OK,
                 actor=actor,
                 at=now,
-                detail={"size": str(head.size), "key_id": checkpoint.key_id, "note": note},
+                detail={"size": str(head.size), "key_id": checkpoint.key_id, "checkpoint": note},
             )
         )
     _log.info("audit checkpoint signed: %s", one_line(note))

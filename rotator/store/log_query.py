@@ -37,8 +37,10 @@ from rotator.store.tables import event_actors, event_spans, events
 
 MOST_VALUES: Final = 64
 """A filter that more values fit is dense enough to be found by walking the log itself."""
-COUNT_AT_MOST: Final = 1000
+COUNT_AT_MOST: Final = 300
 """How far is counted to see which of several filters leaves the fewest events."""
+NUMBERS_AT_MOST: Final = 1000
+"""How many events a statement asks for by number."""
 NEAR: Final = 2000
 """How many of the newest events are searched for words one by one before the index is asked."""
 END: Final = 2**62
@@ -100,8 +102,8 @@ class LogQueryUnit(UnitBase):
     async def _by_number(self, numbers: Sequence[int]) -> Sequence[Any]:
         """Rows by their numbers, in parts that a statement can hold."""
         rows: list[Any] = []
-        for start in range(0, len(numbers), COUNT_AT_MOST):
-            part = list(numbers[start : start + COUNT_AT_MOST])
+        for start in range(0, len(numbers), NUMBERS_AT_MOST):
+            part = list(numbers[start : start + NUMBERS_AT_MOST])
             rows += (await self._connection.execute(_BY_NUMBER, {"numbers": part})).all()
         return rows
 

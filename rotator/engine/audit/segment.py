@@ -14,7 +14,15 @@ from typing import Final
 
 import orjson
 
-from rotator.domain.events import GENESIS, LEAF_STARTS, ROW_COLUMNS, LogRow, chained, leaf_bytes
+from rotator.domain.events import (
+    GENESIS,
+    LEAF_STARTS,
+    ROW_COLUMNS,
+    LogRow,
+    chained,
+    leaf_bytes,
+    leaf_of,
+)
 from rotator.domain.merkle import Frontier, complete_root, leaf_hash
 from rotator.domain.ports import Store, Unit
 
@@ -30,14 +38,15 @@ Nodes = Sequence[tuple[int, bytes]]
 
 @dataclass(frozen=True)
 class Segment:
-    """Events `first` to `last`, where `first` - 1 is a multiple of 256. Without rows (they are in
-    an archive) only the tree is walked. `sizes` are those at which the tree is wanted too."""
+    """Events `first` to `last`, where `first` - 1 is a multiple of 256. Of those up to `archived`
+    the rows are in a file, and only the tree is walked; `previous` is the chain's hash behind them.
+    `sizes` are those at which the tree is wanted too."""
 
     first: int
     last: int
     sizes: tuple[int, ...] = ()
-    with_rows: bool = True
-    previous: str | None = None
+    archived: int = 0
+    previous: str = ""
 
 
 @dataclass
@@ -64,15 +73,7 @@ async def walk_segment(store: Store, segment: Segment) -> Walked:
         for first in range(segment.first, segment.last + 1, PAGE):
             last = min(first + PAGE - 1, segment.last)
             kept = [each for _, each in await unit.tree_hashes(0, first - 1, last - 1)]
-            leaves: Sequence[bytes] = kept
-            if segment.with_rows:
-                rows = await unit.log_rows(first, last)
-                leaves = _leaves(rows, first, kept, found)
-                times = await unit.block_times((first - 1) // BLOCK, last // BLOCK - 1)
-                if found.bad is None and not _is_searchable(rows, times, found):
-                    found.bad, found.bad_part = first, SEARCH
-            elif len(kept) < last - first + 1:
-                found.bad = first + len(kept)
+            leaves = await _page_of_leaves(unit, first, last, kept, found)
             if found.bad is not None:
                 return found
             blocks = await unit.tree_hashes(BLOCK_LEVEL, (first - 1) // BLOCK, last // BLOCK - 1)
@@ -83,8 +84,31 @@ async def walk_segment(store: Store, segment: Segment) -> Walked:
     return found
 
 
+async def _page_of_leaves(
+    unit: Unit, first: int, last: int, kept: Sequence[bytes], found: Walked
+) -> Sequence[bytes]:
+    """The leaves of a page, as many as hold; sets `bad` where one does not."""
+    gone = max(0, min(found.segment.archived, last) - first + 1)
+    rows = await unit.log_rows(first, last)
+    if gone:
+        leftover = [row for row in rows if int(row[0] or 0) < first + gone]
+        rows = rows[len(leftover) :]
+        found.bad = _bad_leftover(leftover, first, kept)
+        if found.bad is None and len(kept) < gone:
+            found.bad, found.bad_part = first, TREE
+        if found.bad is not None:
+            return ()
+    leaves = [*kept[:gone], *_leaves(rows, first + gone, last, kept[gone:], found)]
+    times = await unit.block_times((first - 1) // BLOCK, last // BLOCK - 1)
+    skipped = -(-gone // BLOCK)
+    behind = rows[skipped * BLOCK - gone :]
+    if found.bad is None and not _is_searchable(behind, times[skipped:], found):
+        found.bad, found.bad_part = first, SEARCH
+    return leaves
+
+
 async def _hash_before(unit: Unit, segment: Segment) -> str:
-    if segment.previous is not None:
+    if segment.first <= segment.archived + 1 and segment.archived:
         return segment.previous
     if segment.first == 1:
         return GENESIS
@@ -93,7 +117,7 @@ async def _hash_before(unit: Unit, segment: Segment) -> str:
 
 
 def _leaves(
-    rows: Sequence[LogRow], first: int, kept: Sequence[bytes], found: Walked
+    rows: Sequence[LogRow], first: int, last: int, kept: Sequence[bytes], found: Walked
 ) -> Sequence[bytes]:
     """The leaves of a page of rows, or as many as hold: number, link, hash, and the tree's leaf."""
     leaves: list[bytes] = []
@@ -119,9 +143,19 @@ def _leaves(
     except (ValueError, TypeError):  # a row that no rotator wrote
         pass
     found.before = previous
-    if expected <= min(first + PAGE - 1, found.segment.last):
+    if expected <= last:
         found.bad = expected
     return leaves
+
+
+def _bad_leftover(rows: Sequence[LogRow], first: int, kept: Sequence[bytes]) -> int | None:
+    """The first row in front of the end of an archive that is not what the tree holds. None of
+    them should be there any more, but a deletion may have been interrupted."""
+    for row in rows:
+        number = int(row[0] or 0)
+        if number - first >= len(kept) or leaf_of(row) != kept[number - first]:
+            return number
+    return None
 
 
 def _is_searchable(rows: Sequence[LogRow], times: Sequence[tuple[int, int]], found: Walked) -> bool:

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from rotator.domain.errors import InputError
-from rotator.domain.events import GENESIS, Damage, Fault
+from rotator.domain.events import GENESIS, Action, Damage, Fault
 from rotator.domain.merkle import Frontier
 from rotator.domain.note import VerifierKey
-from rotator.domain.ports import Archive, Checkpoint, LogHead, Signer, Store
+from rotator.domain.ports import Archive, Checkpoint, EventQuery, LogHead, Signer, Store
+from rotator.engine.audit.archive import is_told_by
 from rotator.engine.audit.checkpoints import Outside, Problem, problem_of
 from rotator.engine.audit.marker import Marker, read_marker
 from rotator.engine.audit.scene import name_damage
 from rotator.engine.audit.segment import BLOCK, PAGE, TREE, Segment, Walked, walk_segment
 
 SEGMENT: Final = 1 << 16
+TOLD_AT_MOST: Final = 100
 Walker = Callable[[Sequence[Segment]], AsyncIterator[Walked]]
 Progress = Callable[[int, int], Awaitable[None]]
 
@@ -157,32 +159,18 @@ def _started(marker: Marker | None, log: _Log) -> _State:
 
 
 def _segments(start: int, total: int, log: _Log) -> Sequence[Segment]:
-    """The log in parts that begin behind multiples of 65,536, and where the rows begin."""
-    archived = min(log.archived, total)
+    """The log in parts that begin behind multiples of 65,536, and where the walk begins."""
+    previous = log.archives[-1].hash if log.archives else ""
     sizes = {c.sequence for c in log.checkpoints} | {o.size for o in log.outside}
     sizes.add(total // BLOCK * BLOCK)
     segments = []
     first = start + 1
     while first <= total:
         last = min(((first - 1) // SEGMENT + 1) * SEGMENT, total)
-        with_rows = first > archived
-        if not with_rows:
-            last = min(last, archived)
         within = tuple(sorted(size for size in sizes if first <= size <= last))
-        segments.append(Segment(first, last, within, with_rows=with_rows))
+        segments.append(Segment(first, last, within, log.archived, previous))
         first = last + 1
-    return _begun(segments, start, log)
-
-
-def _begun(segments: Sequence[Segment], start: int, log: _Log) -> Sequence[Segment]:
-    """With the chain's hash where no row in front tells it."""
-    after = {archive.last: archive.hash for archive in log.archives}
-    return [
-        replace(segment, previous=after[segment.first - 1])
-        if segment.with_rows and segment.first - 1 in after and segment.first - 1 >= start
-        else segment
-        for segment in segments
-    ]
+    return segments
 
 
 def _one_by_one(store: Store) -> Walker:
@@ -219,7 +207,7 @@ async def _joined(
             return _rewritten(state.good, each.size, each.where)
     _mark(state, begun, walked)
     state.actors |= walked.actors
-    state.hash = walked.before if walked.segment.with_rows else state.hash
+    state.hash = walked.before
     return None
 
 
@@ -290,13 +278,15 @@ async def _end_fault(store: Store, state: _State, log: _Log) -> Fault | None:
         return await name_damage(store, log.last + 1, state.hash, promised=log.promised)
     if log.forged:
         return await name_damage(store, log.head.size + 1, state.hash, promised=log.head.size)
-    right = log.head.hash == state.hash or log.last == log.archived
-    if not right or log.head.frontier != state.frontier.packed():
+    if log.head.hash != state.hash or log.head.frontier != state.frontier.packed():
         return Fault(
             end,
             Damage.EDITED,
             f"the record of the log's end was edited: it does not fit event {end}",
         )
+    fault = await _untold_archive(store, log)
+    if fault is not None:
+        return fault
     async with store.view() as unit:
         unknown = state.actors - await unit.known_actors()
     if unknown:
@@ -306,6 +296,23 @@ async def _end_fault(store: Store, state: _State, log: _Log) -> Fault | None:
             f"the list of actors that the search uses was edited: {len(unknown)} are missing",
         )
     return None
+
+
+async def _untold_archive(store: Store, log: _Log) -> Fault | None:
+    """Events that were deleted as archived without an event that says so. The event of an older
+    archive may have been archived itself since."""
+    if not log.archives:
+        return None
+    newest = log.archives[-1]
+    async with store.view() as unit:
+        told = await unit.events(EventQuery(action=Action.AUDIT_ARCHIVED, limit=TOLD_AT_MOST))
+    if any(is_told_by(newest, logged.event) for logged in told):
+        return None
+    return Fault(
+        newest.first,
+        Damage.DELETED,
+        f"events {newest.first} to {newest.last} are gone, and no event tells of their archive",
+    )
 
 
 def _is_ours(outside: Outside, head: LogHead, keys: Sequence[VerifierKey]) -> None:

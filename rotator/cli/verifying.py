@@ -1,0 +1,149 @@
+"""`rotator audit verify`: segments on all processors, a progress bar, and what was found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from rotator.cli.archiving import check_archive_file
+from rotator.cli.auditing import verification_lines
+from rotator.cli.failures import FAILED
+from rotator.cli.session import opened
+from rotator.cli.text import print_json, say
+from rotator.domain.errors import InputError
+from rotator.domain.note import VerifierKey, parse_checkpoint, split_notes
+from rotator.engine.audit.checkpoints import Outside
+from rotator.engine.audit.marker import save_marker
+from rotator.engine.audit.segment import Segment, Walked, walk_segment
+from rotator.engine.audit.verify import Progress, Walker, verify_log
+from rotator.store.store import SqlStore
+from rotator.system import SystemClock
+from rotator.wiring import Rotator
+
+ALONE_BELOW: Final = 4
+"""Segments: fewer are walked sooner by this process than others need to start."""
+MOST_PROCESSES: Final = 8
+MOST_BYTES: Final = 50_000_000
+
+
+async def verify_events(
+    checkpoints: Sequence[Path],
+    archives: Sequence[Path],
+    keys: Sequence[str],
+    *,
+    incremental: bool,
+    as_json: bool,
+) -> int:
+    """`rotator audit verify`."""
+    outside = [each for path in checkpoints for each in kept_checkpoints(path)]
+    more_keys = [VerifierKey.parse(text) for text in keys]
+    async with opened() as rotator:
+        with _progress(shown=not as_json) as progress:
+            found = await verify_log(
+                rotator.store,
+                rotator.signer,
+                walker=walker_for(rotator),
+                progress=progress,
+                outside=outside,
+                more_keys=more_keys,
+                incremental=incremental,
+            )
+        checked = {str(path): await check_archive_file(rotator.store, path) for path in archives}
+        if found.marker is not None and rotator.signer is not None:
+            await save_marker(rotator.store, rotator.signer, found.marker)
+    if as_json:
+        print_json(replace(found, marker=None))
+    else:
+        for line in verification_lines(found):
+            say(line)
+        for path, count in checked.items():
+            say(f"{path}: {count} archived events, each the one that the log had")
+    return 0 if found.fault is None else FAILED
+
+
+def kept_checkpoints(path: Path) -> Sequence[Outside]:
+    """The checkpoints of a file that was kept elsewhere.
+
+    Raises:
+        InputError: there is none in it, or one that can't be read.
+    """
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError("that is too large for a file of checkpoints", where=str(path))
+    found = []
+    for note in split_notes(path.read_text(encoding="utf-8", errors="replace")):
+        try:
+            found.append(Outside(str(path), *parse_checkpoint(note)))
+        except ValueError as error:
+            raise InputError(f"that is no checkpoint: {error}", where=str(path)) from None
+    if not found:
+        raise InputError("there is no checkpoint in it", where=str(path))
+    return found
+
+
+def walker_for(rotator: Rotator) -> Walker:
+    """Walks segments by several processes where there are enough of them."""
+    url = rotator.settings.database_url
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+
+    async def walk(segments: Sequence[Segment]) -> AsyncIterator[Walked]:
+        if processes == 1 or len(segments) < ALONE_BELOW:
+            for segment in segments:
+                yield await walk_segment(rotator.store, segment)
+            return
+        loop = asyncio.get_running_loop()
+        pool = ProcessPoolExecutor(min(processes, len(segments)), mp_context=get_context("spawn"))
+        try:
+            waiting = [loop.run_in_executor(pool, _walk, url, segment) for segment in segments]
+            for each in waiting:
+                yield await each
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    return walk
+
+
+def _walk(url: str, segment: Segment) -> Walked:
+    """One segment, in a process of its own."""
+
+    async def walk() -> Walked:
+        store = SqlStore(url, None, SystemClock())
+        try:
+            return await walk_segment(store, segment)
+        finally:
+            await store.aclose()
+
+    return asyncio.run(walk())
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not (shown and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from rotator.cli.text import console
+
+    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(err=True), transient=True) as bar:
+        task = bar.add_task("events", total=None)
+
+        async def told(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield told
