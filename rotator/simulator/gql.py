@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 
 from rotator.fly.access import Access
 from rotator.simulator import gql_mutations as mutations
+from rotator.simulator import gql_ssh as ssh
 from rotator.simulator import gql_views as views
 from rotator.simulator import tokens
 from rotator.simulator.errors import ApiError
@@ -38,6 +39,7 @@ _MUTATIONS: dict[str, Callable[[Context, Json], Json]] = {
     "addWireGuardPeer": mutations.add_wire_guard_peer,
     "removeWireGuardPeer": mutations.remove_wire_guard_peer,
     "validateWireGuardPeers": mutations.validate_wire_guard_peers,
+    "issueCertificate": ssh.issue_certificate,
 }
 
 
