@@ -162,7 +162,7 @@ def _resource(
         return _Verdict.NO
     if wanted is None:
         return _Verdict.UNSPECIFIED
-    found = [mask for key, mask in masks.items() if key in (anything, wanted)]
+    found = [masks[key] for key in {anything, wanted} if key in masks]
     return _yes(bool(found) and all(_within(action, mask) for mask in found))
 
 

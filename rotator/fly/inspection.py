@@ -7,7 +7,7 @@ told is the most that it may do, because nobody can take a caveat off again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -26,13 +26,21 @@ from rotator.fly.macaroon import (
 )
 from rotator.fly.third_party import bound_to, third_parties
 
+MAX_JUDGED: Final = 50
+"""Apps, mutations or commands of a list that are worked out one by one; the rest is left out."""
+MAX_PLACES: Final = 5
+"""Apps in which each of them is tried."""
+MINTING: Final = "createLimitedAccessToken"
 _MACHINE: Final = "00000000000000"
+_LISTS: Final = (c.APPS, c.MUTATIONS, c.COMMANDS)
 _UNLISTED: Final = ("rotator-unlisted-command",)
 
 
 @dataclass(frozen=True)
 class Rights:
     """Masks of actions, in Fly's letters: `rwcdC`. None for lists that are not limited.
+
+    Of long lists the first `MAX_JUDGED` are told.
 
     `any_command` tells whether commands that nobody has listed may be run in machines.
     """
@@ -117,21 +125,21 @@ def together(readings: Sequence[Reading]) -> str:
 def makes_tokens(rights: Rights) -> bool:
     """Whether it may make tokens of its organisation."""
     if rights.mutations is not None:
-        return "createLimitedAccessToken" in rights.mutations
+        return MINTING in rights.mutations
     return "c" in rights.organization
 
 
 def _rights(token: Macaroon) -> Rights:
     organization = _one_organization(token)
     base = Access(organization, source=_source(token))
-    named = sorted(app_ids(token) or ())
-    other = max(named, default=0) + 1
+    every = sorted(app_ids(token) or ())
+    named, other = every[:MAX_JUDGED], max(every, default=0) + 1
 
     def letters(**wanted: object) -> str:
         access = Access(organization, source=base.source, **wanted)  # type: ignore[arg-type]
         return c.action_letters(actions(token.caveats, access))
 
-    reachable = [*named, other]
+    reachable = [*named[:MAX_PLACES], other]
     return Rights(
         organization=letters(),
         apps={app: letters(app=app) for app in named},
@@ -156,10 +164,14 @@ def _mutations(token: Macaroon, base: Access, apps: Iterable[int]) -> tuple[str,
     if not lists:
         return None
     names = dict.fromkeys(str(name) for each in lists if isinstance(each, tuple) for name in each)
+    # What makes the most difference is looked at first, so that a long list can't hide it.
+    judged = sorted(names, key=lambda name: name != MINTING)[:MAX_JUDGED]
     places: list[dict[str, object]] = [{}, {"feature": "wg"}]
     places += [{"app": app} for app in apps]
     return tuple(
-        name for name in names if any(_may(token, base, mutation=name, **place) for place in places)
+        name
+        for name in judged
+        if any(_may(token, base, mutation=name, **place) for place in places)
     )
 
 
@@ -172,7 +184,7 @@ def _commands(token: Macaroon, base: Access, apps: Sequence[int]) -> tuple[str, 
     return tuple(
         dict.fromkeys(
             " ".join(arguments) + ("" if exact else " …" if arguments else "…")
-            for arguments, exact in entries
+            for arguments, exact in entries[:MAX_JUDGED]
             if any(_may(token, base, app=app, machine=_MACHINE, command=arguments) for app in apps)
         )
     )
@@ -190,12 +202,15 @@ def _every(token: Macaroon, type_number: int) -> list[c.Caveat]:
 
 def _source(token: Macaroon) -> Source | None:
     """The place that it works from, if it is bound to one."""
+    found: Source | None = None
     for each in token.caveats:
         if each.type == c.FLY_SRC and each.fields:
-            return Source(*map(str, each.fields))
+            named = [str(part) for part in each.fields]
+            known = (found.organization, found.app, found.machine) if found else ("", "", "")
+            found = Source(*(new or old for new, old in zip(named, known, strict=True)))
         if each.type == c.FROM_MACHINE and each.fields:
-            return Source(machine=str(each.fields[0]))
-    return None
+            found = replace(found or Source(), machine=str(each.fields[0]))
+    return found
 
 
 def _kind(token: Macaroon, rights: Rights) -> str:
@@ -251,6 +266,9 @@ def _problems(token: Macaroon) -> Iterable[str]:
         yield f"it has caveats that rotator does not understand: {', '.join(unknown)}"
     if not all(each.canonical for each in token.caveats if each.fields is not None):
         yield "it is not written as Fly writes it, so Fly can't accept it"
+    lists = [each.fields[0] for kind in _LISTS for each in _every(token, kind) if each.fields]
+    if any(isinstance(each, dict | tuple) and len(each) > MAX_JUDGED for each in lists):
+        yield f"it has a list of more than {MAX_JUDGED} entries, of which only some are told"
     if token.trailing:
         yield f"{token.trailing} bytes follow it, which Fly ignores"
     if len(token.tail) != TAIL_BYTES:

@@ -101,6 +101,8 @@ __all__ = [
 
 PERMISSION_LOCATION: Final = "https://api.fly.io/v1"
 MAX_HEADER_BYTES: Final = 1024 * 1024
+MAX_CAVEATS: Final = 1000
+"""Nested ones included. Fly's own tokens have about five; judging takes time for each."""
 TAIL_BYTES: Final = 32
 
 _SCHEMES = frozenset({"bearer", "flyv1"})
@@ -345,6 +347,8 @@ def _decode_payload(payload: bytes) -> Macaroon:
     if not isinstance(location, str):
         raise MacaroonError("the token's location is not text")
     caveats = tuple(read_caveats(reader))
+    if sum(1 for _ in walk(caveats)) > MAX_CAVEATS:
+        raise MacaroonError(f"the token has more than {MAX_CAVEATS} caveats")
     tail, _ = reader.value()
     if not isinstance(tail, bytes):
         raise MacaroonError("the token's signature is not bytes")

@@ -15,8 +15,9 @@ from rotator.cli.main import _run
 from rotator.domain.errors import InputError
 from rotator.fly import caveats as c
 from rotator.fly import macaroon as m
+from rotator.fly.access import Source
 from rotator.fly.bundle import read_bundle
-from rotator.fly.inspection import Reading, read_token, together
+from rotator.fly.inspection import MAX_JUDGED, Reading, read_token, together
 from rotator.fly.risk import Risk, warnings_of
 from tests.unit.test_token_matrix import MATRIX
 from tests.unit.token_support import a_spec, an_issuer
@@ -203,6 +204,42 @@ def test_a_token_is_read_from_standard_input_and_from_the_environment(
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TOKEN.encode())))
         assert run(arguments, capsys) == by_env
     assert "May do everything to app 555 in organisation 4721" in by_env[1]
+
+
+@pytest.mark.parametrize(
+    "caveats",
+    [
+        [c.apps(dict.fromkeys(range(1, 9000), 31))],
+        [c.caveat(c.COMMANDS, [[["x"], False]] * 9000)],
+        [c.caveat(c.MUTATIONS, [f"m{number}" for number in range(6000)])],
+        [c.caveat(c.ACTION, number % 32) for number in range(990)],
+    ],
+)
+def test_a_token_that_is_as_long_as_can_be_is_read_in_bounded_time(caveats: list[c.Caveat]) -> None:
+    reading = read(a_token(ORG, MONTH, *caveats))
+    assert len(reading.rights.apps) <= MAX_JUDGED
+    assert len(reading.rights.commands or ()) <= MAX_JUDGED
+    assert len(reading.rights.mutations or ()) <= MAX_JUDGED
+    assert any("only some are told" in each for each in reading.problems) or len(caveats) > 1
+
+
+def test_a_long_list_of_mutations_can_not_hide_the_one_that_matters() -> None:
+    names = [*(f"harmless{number}" for number in range(500)), "createLimitedAccessToken"]
+    assert "makes-tokens" in warned(a_token(ORG, MONTH, c.caveat(c.MUTATIONS, names)))
+
+
+def test_a_token_of_more_caveats_than_anybody_makes_is_refused() -> None:
+    with pytest.raises(m.MacaroonError, match="more than 1000 caveats"):
+        a_token(*[ORG] * 1001)
+    nested = c.caveat(c.IF_PRESENT, [ORG] * 600, 1)
+    with pytest.raises(m.MacaroonError, match="more than 1000 caveats"):
+        a_token(nested, nested)
+
+
+def test_a_place_is_put_together_from_all_bindings() -> None:
+    reading = read(a_token(ORG, MONTH, c.from_source("acme"), c.from_source("", "web", "m")))
+    assert reading.source == Source("acme", "web", "m")
+    assert reading.rights.organization
 
 
 async def test_neither_words_nor_json_show_any_part_of_a_token(
