@@ -73,11 +73,13 @@ _BY_NUMBER: Final = text(f"{ROWS} WHERE sequence IN :numbers ORDER BY sequence D
 
 @dataclass(frozen=True)
 class _Filter:
-    """One condition: the values of indexed columns that fit it, and how to test a row for it."""
+    """One condition: the values of indexed columns that fit it, and how to test a row for it.
+    `exact` says that a row of one of the values needs no test."""
 
     values: tuple[tuple[str, str | int], ...]
     test: ColumnElement[bool]
     by_index: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class LogQueryUnit(UnitBase):
         test = _bare("actor_name").startswith(wanted, autoescape=True)
         values: list[tuple[str, str | int]] = []
         if colon:
+            # A name may belong to two kinds of actors, so that its events have to be tested.
             begins = names.startswith(name, autoescape=True)
             fits = or_(fits, and_(event_actors.c.kind == kind, begins))
             of_kind = _bare("actor_name").startswith(name, autoescape=True)
@@ -177,7 +180,7 @@ class LogQueryUnit(UnitBase):
             test = or_(test, _bare("actor_kind") == kind)
         found = await self._rows(select(names).where(fits).distinct().limit(MOST_VALUES + 1))
         values += [("actor_name", row.name) for row in found]
-        return _Filter(tuple(values), test, by_index=len(values) <= MOST_VALUES)
+        return _Filter(tuple(values), test, len(values) <= MOST_VALUES, exact=not colon)
 
     async def _by_columns(self, search: _Search, limit: int) -> Sequence[int]:
         if any(not each.values for each in search.filters):
@@ -188,8 +191,7 @@ class LogQueryUnit(UnitBase):
             number = events.c.sequence
             query = select(number).where(number > search.low, number < search.high, *others)
             return [row[0] for row in await self._rows(query.order_by(number.desc()).limit(limit))]
-        # A name may belong to two kinds of actors: the driver's own test still has to hold.
-        tests = [*others, driver.test] if len(driver.values) > 1 else others
+        tests = others if driver.exact else [*others, driver.test]
         branches = [
             _walk(column, value, search, tests).limit(limit).subquery()
             for column, value in driver.values
