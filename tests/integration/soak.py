@@ -101,7 +101,9 @@ SHORTEST_LIFE, LONGEST_LIFE = 0.3, 3.0
 FROZEN_SECONDS = (3.5, 5.0)
 """Longer than the daemons' claims, which last 3 s."""
 FREEZE_CHANCE = 0.15
-SETTLE_SECONDS = 90.0
+SETTLE_SECONDS = 420.0
+"""Longer than the longest pause between two tries (5 min and a quarter): a step that was cut off
+many times has got that far. Mostly it takes seconds."""
 
 
 @dataclass
@@ -226,12 +228,9 @@ class Soak:
             if self._all_ended() and not self._leased():
                 return
             time.sleep(0.3)
-        rows = self.look(lambda unit: unit.rotations(limit=1000))
-        left = [(r.credential_name, r.state.value, r.resume_at) for r in rows]
-        open_ones = [row for row in left if row[1] not in ENDED]
         raise AssertionError(
-            f"not settled within {SETTLE_SECONDS} s: {open_ones}, leased {self._leased()}\n"
-            f"{self.project.log()[-3000:]}"
+            f"not settled within {SETTLE_SECONDS} s: {self.look(_open_steps)}, "
+            f"leased {self._leased()}\n{self.project.log()[-3000:]}"
         )
 
     def _all_ended(self) -> bool:
@@ -300,6 +299,16 @@ class Extent:
     seed: int
     longest_seconds: float = math.inf
     fleet: str = FLEET
+
+
+async def _open_steps(unit: SqlUnit) -> list[str]:
+    """What each rotation that is under way is at."""
+    return [
+        f"{rotation.credential_name}: {step.name} {step.state}, try {step.attempt}: {step.error}"
+        for rotation in await unit.rotations(states=frozenset(RotationState) - ENDED)
+        for step in await unit.steps(rotation.id)
+        if step.attempt and not step.ended
+    ]
 
 
 def soak_sqlite(folder: Path, world: Simulated, extent: Extent) -> Tally:

@@ -36,7 +36,7 @@ SHORT = Extent(runs=15, seed=11, longest_seconds=10.0, fleet=SMALL_FLEET)
 """A busy machine gets fewer kills into the time."""
 FEWEST = 3
 DISK_BYTES = 4 * 1024 * 1024
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(540)
 SIGNS = ("has no space left", "can't be opened", "does not answer")
 """What the daemon says of a disk that is full, and of one that refuses to write more."""
 TOKEN = """
