@@ -421,6 +421,40 @@ def test_an_api_that_is_down_for_ten_minutes_only_delays() -> None:
     tell(story)
 
 
+def test_a_token_that_is_refused_at_one_machine_lets_its_neighbours_end() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 2\ndrain = "5s"'))
+        first, *_ = sorted(machines(s, "api"), key=lambda m: (m.region, m.id))
+        path = f"/v1/apps/api/machines/{first.id}/cordon"
+        s.world.fly.faults.add(Fault("refused", Match("POST", path), times=99, status=403))
+        rotation = await asked(s, "ci-web")
+        await until(s, rotation, RotationState.PARKED)
+        _, rows = await newest_rollout(s, "api")
+        assert [row.state for row in rows].count(RestartState.HEALTHY) == 1
+        assert not any(m.cordoned for m in machines(s, "api"))
+
+    tell(story)
+
+
+def test_a_sick_machine_stops_the_rollout_also_where_another_one_has_to_wait() -> None:
+    async def story(s: Story) -> None:
+        care = 'max_unavailable = 2\nhealth_timeout = "20s"\nstart_timeout = "10s"'
+        await s.apply(token(care))
+        await held(s, "ci-web")
+        sick, busy, *_ = sorted(machines(s, "api"), key=lambda m: (m.region, m.id))
+        leases.acquire(
+            s.world.fly, busy, "", owner="deploy@example.com", ttl_seconds=120, description=""
+        )
+        rotation = await asked(s, "ci-web")
+        await sickened(s, rotation, sick)
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            rollouts = await unit.rollouts_of(rotation.id)
+        assert any(sick.id in (each.error or "") for each in rollouts)
+
+    tell(story)
+
+
 PHASES = [
     RestartState.LEASING,
     RestartState.DRAINING,
