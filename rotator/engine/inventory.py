@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.domain.credential import Credential, CredentialSpec, CredentialStatus, Version
-from rotator.domain.errors import InputError
+from rotator.domain.errors import Busy, InputError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import Unit
 from rotator.domain.rotation import ACTIVE, Actor, RotationState
@@ -47,11 +47,19 @@ async def apply_manifest(
     parts: Parts, specs: Sequence[CredentialSpec], *, source: str
 ) -> InventoryChange:
     """Track what the manifest names. What it no longer names is kept as `unmanaged`: neither
-    rotated nor revoked.
+    rotated nor revoked. Where another worker takes it up at the same moment, what that one has left
+    is looked at once more.
 
     Raises:
         InputError: a credential changes its kind or place while a rotation of it is under way.
     """
+    try:
+        return await _apply(parts, specs, source=source)
+    except Busy:
+        return await _apply(parts, specs, source=source)
+
+
+async def _apply(parts: Parts, specs: Sequence[CredentialSpec], *, source: str) -> InventoryChange:
     now = parts.clock.now()
     async with parts.store.unit() as unit:
         tracked = {c.name: c for c in await unit.credentials()}

@@ -74,6 +74,8 @@ def translated(error: SQLAlchemyError, where: str) -> RotatorError:
             return Busy("a rotation of this credential is under way already")
         if "uq_rollouts_open" in text or "rollouts.app" in text:
             return Busy("a rollout of this app is under way already", after_seconds=5)
+        if "credentials_name" in text or "credentials.name" in text:
+            return Busy("another worker tracks a credential of this name already", after_seconds=1)
         return NeedsHuman(f"the database {where} refused a row that breaks its rules")
     if isinstance(error, DataError):
         return NeedsHuman(f"the database {where} refused a value that does not fit")

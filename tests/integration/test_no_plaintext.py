@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from rotator.domain.rotation import RotationState
 from rotator.domain.secret import Secret
 from rotator.store.sealing import KeyRing
@@ -72,6 +74,7 @@ def held_values(project: Project) -> list[str]:
     return asyncio.run(opened())
 
 
+@pytest.mark.timeout(300)
 def test_no_value_that_a_run_made_can_be_found_anywhere(tmp_path: Path) -> None:
     with simulator(tmp_path, speed=50) as simulated:
         project = Project(tmp_path, simulated, more={"ROTATOR_LOG_LEVEL": "debug"}).migrated()

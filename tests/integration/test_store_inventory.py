@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
-from rotator.domain.errors import InputError, NeedsHuman
+from rotator.domain.errors import Busy, InputError, NeedsHuman
 from rotator.domain.events import Action
 from rotator.domain.rotation import ACTIVE, RotationState
 from rotator.domain.secret import Secret
@@ -101,7 +101,7 @@ async def test_a_credential_is_replaced_by_its_id(store: SqlStore) -> None:
 
 async def test_two_credentials_never_share_a_name(store: SqlStore) -> None:
     await tracked(store, a_credential(1))
-    with pytest.raises(NeedsHuman, match="breaks its rules"):
+    with pytest.raises(Busy, match="another worker"):
         await tracked(store, a_credential(2, spec=a_spec("credential-1")))
 
 
