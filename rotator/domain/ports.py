@@ -9,7 +9,7 @@ Conventions that hold for every port:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -368,6 +368,15 @@ class CallMeter(Protocol):
 
     def counting(self) -> AbstractContextManager[CallCount]:
         """Open a scope; scopes of different tasks do not mix."""
+        ...
+
+    def guarded(self, allowed: Callable[[], None]) -> AbstractContextManager[None]:
+        """Open a scope in which `allowed` is asked right before each call; what it raises comes
+        out of the call, which is then not made."""
+        ...
+
+    def ask(self) -> None:
+        """Ask the guards of this scope: for effects that are no calls."""
         ...
 
 

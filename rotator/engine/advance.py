@@ -21,7 +21,7 @@ from rotator.domain.rotation import (
 from rotator.engine import deliver, issue, retire
 from rotator.engine.adoption import confirm
 from rotator.engine.begin import begin
-from rotator.engine.keepalive import kept
+from rotator.engine.keepalive import TimeLeft, kept
 from rotator.engine.outcome import commit_intent, commit_outcome, sleep_until, wait
 from rotator.engine.parts import Parts
 from rotator.engine.side_by_side import ready_beside, side_by_side
@@ -54,20 +54,25 @@ async def advance(parts: Parts, rotation_id: str) -> bool:
     Ends when the rotation has ended, waits for something, or this worker is stopping. A claim
     that is lost on the way ends it quietly: its new owner goes on.
     """
+    left = TimeLeft(parts.limits.claim_ttl, parts.clock)
     async with parts.store.unit() as unit:
         claim = await unit.claim(rotation_id, parts.worker_id, parts.limits.claim_ttl)
     if claim is None:
         return False
 
-    async def renew() -> None:
+    async def ask() -> None:
         async with parts.store.unit() as unit:
             await unit.renew(claim, parts.limits.claim_ttl)
+
+    async def renew() -> None:
+        await left.prolonged(ask)
 
     every = parts.limits.claim_ttl.total_seconds() / 3
     try:
         async with kept(renew, every_seconds=every, clock=parts.clock):
-            while await _one_move(parts, claim):
-                pass
+            with parts.calls.guarded(left.check):
+                while await _one_move(parts, claim):
+                    pass
     except ClaimLost:
         return False
     finally:
@@ -153,6 +158,7 @@ async def run_step(ctx: StepContext) -> None:
     if look is not None:
         await look(ctx)
     await commit_intent(ctx)
+    ctx.parts.calls.ask()
     result = await EFFECTS[ctx.step.name](ctx)
     await commit_outcome(ctx, result)
 

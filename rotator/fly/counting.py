@@ -1,8 +1,8 @@
-"""How many calls went out, counted by scope."""
+"""How many calls went out, counted by scope; and who may still make any."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ class CallCounter:
 
     def __init__(self) -> None:
         self._scopes: ContextVar[tuple[Count, ...]] = ContextVar("rotator_call_scopes", default=())
+        self._guards: ContextVar[tuple[Callable[[], None], ...]] = ContextVar(
+            "rotator_call_guards", default=()
+        )
 
     @contextmanager
     def counting(self) -> Iterator[Count]:
@@ -31,7 +34,22 @@ class CallCounter:
         finally:
             self._scopes.reset(before)
 
+    @contextmanager
+    def guarded(self, allowed: Callable[[], None]) -> Iterator[None]:
+        """Open a scope in which `allowed` is asked before each call; what it raises is raised."""
+        before = self._guards.set((*self._guards.get(), allowed))
+        try:
+            yield
+        finally:
+            self._guards.reset(before)
+
+    def ask(self) -> None:
+        """Ask all who guard this scope whether anything may still be done outside."""
+        for allowed in self._guards.get():
+            allowed()
+
     def add(self) -> None:
-        """One more call."""
+        """One more call, if all who guard it allow it."""
+        self.ask()
         for scope in self._scopes.get():
             scope.count += 1

@@ -43,7 +43,9 @@ class Coverage:
 
     def show(self, console: Console) -> None:
         """The tables."""
-        table = Table("step", "done", *PHASES, title="steps, and the moments at which they were hit")
+        table = Table(
+            "step", "done", *PHASES, title="steps, and the moments at which they were hit"
+        )
         for step in StepName:
             cells = [str(self.counts[f"{step.value}: {phase}"]) for phase in ("done", *PHASES)]
             table.add_row(step.value, *cells)

@@ -1,6 +1,5 @@
 """A target of the type `file` on a disk that the simulation holds in memory."""
 
-# ruff: noqa: D102
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -37,7 +37,8 @@ OTHERS = (
     "deploy", "scale_up", "scale_down", "restart", "start", "stop", "suspend",
     "delete_token", "set_secret", "renew_api_token",
 )  # fmt: skip
-STEPS = tuple(step.value for step in StepName)
+STEPS = (*(step.value for step in StepName), "mint", "mint", "deliver", "retire")
+"""Where deaths and losses are aimed at: mostly at what makes, writes and revokes values."""
 
 
 def draw(seed: int) -> Plan:
@@ -161,7 +162,7 @@ def _rollout(rng: random.Random, apps: tuple[AppPlan, ...]) -> RolloutPlan:
             Strategy.NEXT_START,
             Strategy.NEXT_RELEASE,
         ),
-        (50, 15, 8, 17, 4, 6),
+        (52, 16, 8, 19, 2, 3),
     )[0]
     canary = 0 if strategy is Strategy.IMMEDIATE else rng.choice((0, 0, 1))
     return RolloutPlan(
@@ -173,7 +174,7 @@ def _rollout(rng: random.Random, apps: tuple[AppPlan, ...]) -> RolloutPlan:
         rehearsal=rng.random() < 0.15,
         on_failure=rng.choice(("undo", "undo", "undo", "pause", "continue")),
         groups=rng.choice(((), (), (), ("app",))),
-        asleep=rng.choice(("update", "update", "update", "next-start")),
+        asleep="next-start" if rng.random() < 0.06 else "update",
         release=rng.random() < 0.7,
         stagger_seconds=rng.choice((0, 5, 10)),
     )

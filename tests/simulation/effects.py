@@ -46,9 +46,8 @@ def changes(asked: Asked) -> bool:
     """Whether a request is meant to change anything. Leases and releases are not counted."""
     if asked.path == "/graphql":
         return bool(MUTATIONS.intersection(asked.fields))
-    if asked.method == "GET" or asked.path.endswith("/lease") or "/releases" in asked.path:
-        return False
-    return True
+    aside = asked.path.endswith("/lease") or "/releases" in asked.path
+    return asked.method != "GET" and not aside
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,24 @@ class Effects:
         if working is None or not changes(asked):
             return
         claim = self._shadow.claims.get(working.rotation_id)
-        if claim is not None and claim.worker_id != process.name:
+        if claim is None or claim.worker_id != process.name:
+            holder = claim.worker_id if claim else "nobody"
             raise Broken(
                 "P3",
                 f"{process.name} sends {asked.method} {asked.path} for {working.step} of "
-                f"{working.rotation_id}, which {claim.worker_id} has claimed",
+                f"{working.rotation_id}, which {holder} has claimed",
             )
+
+    def look(self) -> None:
+        """Note which machines have come back: what befalls them from then on is not ours."""
+        for app in self._fly.apps.values() if self.taken else ():
+            for machine in app.machines.values():
+                if machine.id in self.taken and self._in_service(machine):
+                    self.taken.discard(machine.id)
 
     def before(self, asked: Asked) -> Before | None:
         """The machine that a request is about, as it stands."""
+        self.look()
         found = MACHINE.match(asked.path)
         app = self._fly.apps.get(found[1]) if found else None
         machine = app.machines.get(found[2]) if app and found else None
@@ -259,7 +267,7 @@ class Effects:
             raise Broken(
                 "P4",
                 f"{machine.id} of {machine.app.name}/{machine.group} is taken out of service while "
-                f"{', '.join(m.id for m in away)} are: {allowed} of {len(group)} may be",
+                f"{', '.join(map(_told, away))} are: {allowed} of {len(group)} may be",
             )
 
     def _away(self, machine: Machine) -> bool:
@@ -313,8 +321,19 @@ def _heirs(machine: Machine) -> list[Machine]:
     ]
 
 
+def _told(machine: Machine) -> str:
+    state = "sick" if machine.unhealthy else machine.state
+    return (
+        f"{machine.id} ({state}{', cordoned' if machine.cordoned else ''}, {machine.host_status})"
+    )
+
+
 def _machines_of(event: Event) -> tuple[str, ...]:
-    return (event.machine or "", event.detail.get("machine_id", ""), event.detail.get("replaced_by", ""))
+    return (
+        event.machine or "",
+        event.detail.get("machine_id", ""),
+        event.detail.get("replaced_by", ""),
+    )
 
 
 def _metadata(config: Mapping[str, Any]) -> Mapping[str, Any]:

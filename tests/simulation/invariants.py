@@ -111,9 +111,7 @@ class Promises:
         seen = MachineModel.model_validate(view).plain(machine.app.name)
         if not reads_value(seen, frozenset({name}), plan.rollout.groups):
             return False
-        hurried = any(
-            r.mode is not Mode.NORMAL for r in self._shadow.rotations_of(credential.id)
-        )
+        hurried = any(r.mode is not Mode.NORMAL for r in self._shadow.rotations_of(credential.id))
         return not (left_alone_reason(seen) and hurried)
 
     def _reader_of(self, app: str, name: str) -> Credential | None:
@@ -259,7 +257,8 @@ class Promises:
                 continue
             if rotation.resume_at is None or rotation.resume_at < now - slack:
                 raise Broken(
-                    "P5", f"{rotation.state} rotation {rotation.id} waits since {rotation.resume_at}"
+                    "P5",
+                    f"{rotation.state} rotation {rotation.id} waits since {rotation.resume_at}",
                 )
 
     def no_value_shows(self, texts: list[str]) -> None:
@@ -274,7 +273,9 @@ class Promises:
         """What has to hold when faults have stopped and everything has come to rest."""
         for rotation in self._shadow.rotations.values():
             if rotation.state not in ENDED:
-                raise Broken("P5", f"rotation {rotation.id} is {rotation.state} after all this time")
+                raise Broken(
+                    "P5", f"rotation {rotation.id} is {rotation.state} after all this time"
+                )
         for rollout in self._shadow.rollouts.values():
             if rollout.state in OPEN_ROLLOUTS:
                 raise Broken("P5", f"rollout {rollout.id} of {rollout.app} is {rollout.state}")
@@ -338,14 +339,20 @@ class Promises:
         """P7: each intent of a step has an outcome behind it."""
         open_ones: dict[tuple[str, str, str], int] = {}
         for number, event in enumerate(self._shadow.events):
-            key = (event.rotation_id or "", event.detail.get("step", ""), event.target or event.app or "")
+            key = (
+                event.rotation_id or "",
+                event.detail.get("step", ""),
+                event.target or event.app or "",
+            )
             if event.action is Action.STEP_INTENDED:
                 open_ones[key] = number
             elif event.action in (Action.STEP_DONE, Action.STEP_WAITING, Action.STEP_FAILED):
                 open_ones.pop(key, None)
         if open_ones:
             (rotation_id, step, _) = next(iter(open_ones))
-            raise Broken("P7", f"{step} of {rotation_id} was begun, and the log does not say how it went")
+            raise Broken(
+                "P7", f"{step} of {rotation_id} was begun, and the log does not say how it went"
+            )
 
     def log_holds(self, verification: Verification, events: int) -> None:
         """P7: the chain verifies, and nothing that was committed is missing from it."""

@@ -62,8 +62,7 @@ class Network:
 
     async def _handled(self, asked: Asked, headers: Mapping[str, str]) -> Response:
         if asked.path == "/graphql":
-            response = await gql.serve(self._fly, _request(asked, headers, {}))
-            return response
+            return await gql.serve(self._fly, _request(asked, headers, {}))
         segments = tuple(asked.path.strip("/").split("/"))
         for pattern, endpoint in self._routes.get((asked.method, len(segments)), ()):
             values = _matched(pattern, segments)

@@ -110,9 +110,7 @@ def _specials(machine: Machine, group: GroupPlan) -> None:
             config["processes"] = [process]
 
 
-def _stands_already(
-    world: World, org: Organization, plan: CredentialPlan, born: datetime
-) -> None:
+def _stands_already(world: World, org: Organization, plan: CredentialPlan, born: datetime) -> None:
     """A value that somebody made by hand, and that its consumers use."""
     value = world.rng.randbytes(16).hex()
     match plan.kind:

@@ -165,9 +165,7 @@ class People:
 
     def _delete_token(self, rng: random.Random) -> str:
         ours = [
-            t
-            for t in self._fly.tokens.values()
-            if t.profile == "deploy" and t.revoked_at is None
+            t for t in self._fly.tokens.values() if t.profile == "deploy" and t.revoked_at is None
         ]
         if not ours:
             return "nothing"

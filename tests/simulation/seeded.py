@@ -113,7 +113,8 @@ class SeededWorld(Hooks):
         self._moments: Counter[tuple[str, str]] = Counter()
         self._processes: dict[int, Process] = {}
         self._incarnations = 0
-        self._sleepers: set[asyncio.Event] = set()
+        self._naps = 0
+        self._sleepers: dict[int, asyncio.Event] = {}
         self._over = False
         self._lines: list[str] = []
         self._hash = hashlib.sha256()
@@ -291,7 +292,7 @@ class SeededWorld(Hooks):
             elif name == "resume_rollout":
                 self.effects.rollout_resumed(args[0])
         self.held(self.promises.committed, writes)
-        for sleeper in self._sleepers:
+        for sleeper in self._sleepers.values():
             sleeper.set()
 
     def after_commit(self, process: Process, writes: list[Write]) -> None:
@@ -453,21 +454,25 @@ class SeededWorld(Hooks):
             wanted = wish()
             left = (wanted - self.clock.now()).total_seconds() if wanted else LONGEST_NAP_SECONDS
             stalled = stalled + 1 if left <= 0 else 0
-            left = max(left, min(TICK_SECONDS * 2**stalled, 900.0) if stalled else 0.0)
+            # A claim may run out at any time; what else can't be done now waits for a commit.
+            longest = 10.0 if self.shadow.claims else 900.0
+            left = max(left, min(TICK_SECONDS * 2**stalled, longest) if stalled else 0.0)
             if await self._nap(min(left, LONGEST_NAP_SECONDS)):
                 stalled = 0
 
     async def _nap(self, seconds: float) -> bool:
         """Whether something was committed meanwhile."""
         woken = asyncio.Event()
-        self._sleepers.add(woken)
+        self._naps += 1
+        number = self._naps
+        self._sleepers[number] = woken
         try:
             async with asyncio.timeout(seconds):
                 await woken.wait()
         except TimeoutError:
             return False
         finally:
-            self._sleepers.discard(woken)
+            del self._sleepers[number]
         await asyncio.sleep(TICK_SECONDS)
         return True
 
@@ -554,6 +559,8 @@ class SeededWorld(Hooks):
             texts += [repr(row) for row in rows.values()]
         texts += [repr(step) for steps in self.shadow.steps.values() for step in steps.values()]
         texts += self.logged
+        if isinstance(self.store, MemoryStore):
+            texts += [each.decode("latin-1") for each in self.store._database.sealed.rows.values()]
         if self.plan.backend is Backend.SQLITE and self._folder is not None:
             texts += [p.read_bytes().decode("latin-1") for p in self._folder.iterdir()]
         return texts
