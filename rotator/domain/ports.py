@@ -382,6 +382,10 @@ class CallMeter(Protocol):
         """Let no call out once `lasts` says no: it raises `ClaimLost` instead of being made."""
         ...
 
+    def ask(self) -> None:
+        """Raise `ClaimLost` where no call would be let out: for effects that are no calls."""
+        ...
+
 
 __all__ = [
     "AppLock",

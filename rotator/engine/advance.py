@@ -156,6 +156,7 @@ async def run_step(ctx: StepContext) -> None:
     if look is not None:
         await look(ctx)
     await commit_intent(ctx)
+    ctx.parts.calls.ask()
     result = await EFFECTS[ctx.step.name](ctx)
     await commit_outcome(ctx, result)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.ports import Clock
@@ -25,18 +25,24 @@ class Tenure:
 
     def __init__(self, clock: Clock, ttl: timedelta) -> None:
         self._clock, self._ttl = clock, ttl
-        self._asked_at = clock.now()
+        self._asked_at = self._present()
 
     def lasts(self) -> bool:
-        """Whether a call may still be made."""
-        return self._clock.now() - self._asked_at < self._ttl * (1 - MARGIN)
+        """Whether a call may still be made. Two clocks are asked: a steady one may stand still with
+        a machine that is suspended, and the wall clock may be set back."""
+        steady, wall = self._present()
+        passed = max(timedelta(seconds=steady - self._asked_at[0]), wall - self._asked_at[1])
+        return passed < self._ttl * (1 - MARGIN)
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
         """Around the renewal: it counts from before it was asked for, and only if it goes well."""
-        asked_at = self._clock.now()
+        asked_at = self._present()
         yield
         self._asked_at = asked_at
+
+    def _present(self) -> tuple[float, datetime]:
+        return asyncio.get_running_loop().time(), self._clock.now()
 
 
 @asynccontextmanager

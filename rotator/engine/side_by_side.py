@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from rotator.domain.errors import ClaimLost, Held, NeedsHuman, RetryLater, RotatorError
+from rotator.domain.events import Action, Outcome
 from rotator.domain.rotation import Step
 from rotator.engine.concurrency import together
 from rotator.engine.journal import planned_again
 from rotator.engine.outcome import commit_intent, commit_outcome, wait
 from rotator.engine.rollouts.step import roll_out
-from rotator.engine.step import Result, StepContext
+from rotator.engine.step import Result, StepContext, told
 from rotator.engine.turn import turn
 
 _log = logging.getLogger(__name__)
@@ -88,8 +89,10 @@ async def _settle(ctx: StepContext, ended: Sequence[Ended]) -> bool:
             assert isinstance(error, RetryLater)
             again = await wait(child, error) or again
         elif child is not worst[0]:
+            now = ctx.parts.clock.now()
             async with ctx.parts.store.unit() as unit:
                 await unit.save_step(planned_again(child.step), ctx.claim)
+                await unit.append(told(child, Action.STEP_WAITING, Outcome.WAITING, now, error))
     if worst is not None:
         child, error = worst
         child.steps = [_latest(step, ended) for step in ctx.steps]

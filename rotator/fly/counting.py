@@ -46,12 +46,16 @@ class CallCounter:
             self._rights.reset(before)
 
     def add(self) -> None:
-        """One more call.
+        """One more call. Raises like `ask`."""
+        self.ask()
+        for scope in self._scopes.get():
+            scope.count += 1
+
+    def ask(self) -> None:
+        """Ask whether anything may still be done outside.
 
         Raises:
-            ClaimLost: the right that it would be made under has run out.
+            ClaimLost: the right that it would be done under has run out.
         """
         if not all(lasts() for lasts in self._rights.get()):
             raise ClaimLost("the claim has run out by this worker's own clock; nothing was sent")
-        for scope in self._scopes.get():
-            scope.count += 1

@@ -76,8 +76,10 @@ async def _until_done(run: RolloutRun, wanted: Wanted, plan: RolloutPlan, gate: 
         await destroy_leftovers(run, plan.leftovers, present)
         await _uncordon_left(run, plan)
         await run_plan(run, plan, gate)
+        if gate.problem and not gate.within_budget:
+            return  # also where something else stops it for now: the failure must not be forgotten
         gate.raise_hold()
-        if gate.shut or (gate.problem and not gate.within_budget):
+        if gate.shut:
             return
         machines = await run.fleet.fresh()
         version = overtaken_by(run, machines)
