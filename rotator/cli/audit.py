@@ -31,7 +31,8 @@ class Format(StrEnum):
 def query(
     context: typer.Context,
     text: Annotated[
-        str | None, typer.Option("--text", "-t", help="Words that begin words of the event.")
+        str | None,
+        typer.Option("--text", "-t", help="With all these words; stol* is any that begins so."),
     ] = None,
     app: Annotated[str | None, typer.Option(help="Events about this app.")] = None,
     kind: Annotated[str | None, typer.Option(help="Events about this kind.")] = None,

@@ -16,6 +16,7 @@ from rotator.cli.plan import plan
 from rotator.cli.rollout import rollout
 from rotator.cli.rotate import rotate
 from rotator.cli.service import demo, health, run, simulate
+from rotator.cli.token import token
 
 EPILOG = (
     "Settings come from ROTATOR_* variables and .env, see `rotator check`. "
@@ -41,6 +42,7 @@ app.command()(show)
 app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
 app.command()(history)
+app.add_typer(token, name="token")
 app.add_typer(db, name="db")
 app.command()(health)
 app.command()(simulate)
@@ -96,7 +98,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _bad_usage(error: typer.TyperException) -> int:
-    """What was typed can't be taken: one line, or the help where nothing was typed."""
+    """What was typed can't be taken: one line, or the help where nothing was typed.
+
+    What was typed may be a token, so it is not repeated unredacted.
+    """
+    from rotator.fly.redact import redacted
+
     format_message = getattr(error, "format_message", None)
     message = str(format_message() if callable(format_message) else error)
     context = getattr(error, "ctx", None)
@@ -104,5 +111,5 @@ def _bad_usage(error: typer.TyperException) -> int:
         typer.echo(message, err=True)
     else:
         path = getattr(context, "command_path", None) or "rotator"
-        typer.echo(f"rotator: {message} (see `{path} --help`)", err=True)
+        typer.echo(f"rotator: {redacted(message)} (see `{path} --help`)", err=True)
     return 2

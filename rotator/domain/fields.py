@@ -17,6 +17,7 @@ class FieldType(StrEnum):
     INTEGER = "integer"
     BOOLEAN = "boolean"
     TEXTS = "list of texts"
+    TABLE = "table"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Field:
     """One manifest field.
 
     `check` gives what is wrong with a value of the right type, or None. `example` is a valid
-    value as it stands in TOML, shown with every error.
+    value as it stands in TOML, shown with every error. A table has `fields` of its own; the values
+    of `narrow = { actions = "r" }` are kept under `narrow.actions`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Field:
     default: ParamValue | None = None
     check: Callable[[ParamValue], str | None] | None = None
     about: str = ""
+    fields: tuple[Field, ...] = ()
 
 
 def text(params: Params, name: str) -> str:
@@ -47,6 +50,14 @@ def text(params: Params, name: str) -> str:
 def optional_text(params: Params, name: str) -> str | None:
     """Like `text`, but None where the field is absent."""
     return text(params, name) if name in params else None
+
+
+def texts(params: Params, name: str) -> tuple[str, ...]:
+    """Read a list of texts that the manifest has already checked; empty where it is absent."""
+    value = params.get(name, ())
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{name} is {type(value).__name__}, not a list of texts")
+    return tuple(str(item) for item in value)
 
 
 def integer(params: Params, name: str) -> int:

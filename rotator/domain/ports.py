@@ -112,6 +112,10 @@ class Kind(Protocol):
         """What is wrong with these fields together, or None. Pure."""
         ...
 
+    def fits(self, spec: CredentialSpec, now: datetime) -> str | None:
+        """What is wrong with its fields, policy and targets taken together, or None. Pure."""
+        ...
+
     def place(self, name: str, organization: str, params: Params) -> str:
         """Where the credential `name` lives at the issuer, unique text (`deploy-token:web/ci`)."""
         ...

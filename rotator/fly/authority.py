@@ -31,8 +31,6 @@ class Need:
     mutation: str | None = None
 
 
-_CREATE_TOKEN: Final = Need("create deploy tokens", m.CREATE, mutation="createLimitedAccessToken")
-_DELETE_TOKEN: Final = Need("revoke deploy tokens", m.DELETE, mutation="deleteLimitedAccessToken")
 _ADD_PEER: Final = Need(
     "add WireGuard peers", m.CREATE, feature=WIREGUARD, mutation="addWireGuardPeer"
 )
@@ -41,10 +39,34 @@ _REMOVE_PEER: Final = Need(
 )
 _SET_SECRETS: Final = "set secrets and update machines of {}"
 
-_BY_KIND: Final = {
-    "deploy-token": (_CREATE_TOKEN, _DELETE_TOKEN),
-    "wireguard-peer": (_ADD_PEER, _REMOVE_PEER),
-}
+_APP_TOKENS: Final = frozenset({"deploy-token", "ssh-token", "machine-exec-token"})
+_ORG_TOKENS: Final = frozenset({"org-token", "readonly-token", "wireguard-token"})
+
+
+def _needs(spec: CredentialSpec) -> list[Need]:
+    """The rights that rotating this credential takes."""
+    found: list[Need] = []
+    if spec.kind == "wireguard-peer":
+        found += [_ADD_PEER, _REMOVE_PEER]
+    if spec.kind in _APP_TOKENS | _ORG_TOKENS:
+        found += _token_needs(spec)
+    apps = sorted({target.app for target in spec.targets if target.app})
+    return found + [Need(_SET_SECRETS.format(app), m.READ | m.WRITE, on_app=True) for app in apps]
+
+
+def _token_needs(spec: CredentialSpec) -> list[Need]:
+    """To look up who is who, to list, to make and to revoke; only an organisation's token may."""
+    what = f"{spec.kind.replace('-', ' ')}s"
+    named = spec.params.get("narrow.apps", ())
+    return [
+        Need(f"list {what}", m.READ, on_app=spec.kind in _APP_TOKENS),
+        Need(f"create {what}", m.CREATE, mutation="createLimitedAccessToken"),
+        Need(f"revoke {what}", m.DELETE, mutation="deleteLimitedAccessToken"),
+        *(
+            Need(f"look the app {app} up", m.READ, on_app=True)
+            for app in (named if isinstance(named, tuple | list) else ())
+        ),
+    ]
 
 
 class TokenAuthority:
@@ -69,14 +91,9 @@ class TokenAuthority:
         ends = self.expires_at()
         if ends is not None and ends <= self._clock.now():
             return (f"the API token has expired at {ends:%Y-%m-%d %H:%M} UTC",)
-        needs = [*_BY_KIND.get(spec.kind, ())]
-        apps = {target.app for target in spec.targets if target.app}
-        needs += [
-            Need(_SET_SECRETS.format(app), m.READ | m.WRITE, on_app=True) for app in sorted(apps)
-        ]
         return tuple(
             f"the API token may not {need.what}: {why}"
-            for need in needs
+            for need in _needs(spec)
             if (why := self._why_not(need)) is not None
         )
 

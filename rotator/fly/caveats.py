@@ -11,29 +11,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import msgpack
-
-MAX_TOKEN_BYTES: Final = 64 * 1024
-MAX_DEPTH: Final = 32
+from rotator.fly.wire import MacaroonError, Reader, array_header, pack
 
 ORGANIZATION: Final = 0
+VOLUMES: Final = 2
 APPS: Final = 3
 VALIDITY_WINDOW: Final = 4
 FEATURE_SET: Final = 5
 MUTATIONS: Final = 6
 MACHINES: Final = 7
+IS_USER: Final = 10
 THIRD_PARTY: Final = 11
+BIND_TO_PARENT: Final = 12
 IF_PRESENT: Final = 13
+MACHINE_FEATURE_SET: Final = 14
+FROM_MACHINE: Final = 15
+CLUSTERS: Final = 16
+IS_MEMBER: Final = 22
+FLYIO_USER: Final = 23
 ACTION: Final = 26
+COMMANDS: Final = 27
+APP_FEATURE_SET: Final = 28
+STORAGE_OBJECTS: Final = 29
+ALLOWED_ROLES: Final = 30
+FLY_SRC: Final = 31
 
 READ, WRITE, CREATE, DELETE, CONTROL = 1, 2, 4, 8, 16
 ALL_ACTIONS: Final = 31
 
-_ATTESTATIONS = frozenset({23, 24, 25})
+ACTION_LETTERS: Final = "rwcdC"
+MASK_MAX: Final = 0xFFFF
+
+ATTESTATIONS: Final = frozenset({23, 24, 25})
 
 # Every known type: Fly's name, and the kinds of its body's fields in order, or one bare kind.
 _TYPES: Final[Mapping[int, tuple[str, tuple[str, ...] | str]]] = {
-    0: ("Organization", ("uint", "uint")),
+    0: ("Organization", ("uint", "mask")),
     2: ("Volumes", ("names",)),
     3: ("Apps", ("ids",)),
     4: ("ValidityWindow", ("int", "int")),
@@ -45,7 +58,7 @@ _TYPES: Final[Mapping[int, tuple[str, tuple[str, ...] | str]]] = {
     10: ("IsUser", ("uint",)),
     11: ("3P", ("str", "bytes", "bytes")),
     12: ("BindToParentToken", "bytes"),
-    13: ("IfPresent", ("caveats", "uint")),
+    13: ("IfPresent", ("caveats", "mask")),
     14: ("MachineFeatureSet", ("names",)),
     15: ("FromMachineSource", ("str",)),
     16: ("Clusters", ("names",)),
@@ -56,7 +69,7 @@ _TYPES: Final[Mapping[int, tuple[str, tuple[str, ...] | str]]] = {
     23: ("FlyioUserID", "uint"),
     24: ("GitHubUserID", "uint"),
     25: ("GoogleUserID", "bytes"),
-    26: ("Action", "uint"),
+    26: ("Action", "mask"),
     27: ("Commands", "commands"),
     28: ("AppFeatureSet", ("names",)),
     29: ("StorageObjects", ("names",)),
@@ -64,9 +77,7 @@ _TYPES: Final[Mapping[int, tuple[str, tuple[str, ...] | str]]] = {
     31: ("FlySrc", ("str", "str", "str")),
 }
 
-
-class MacaroonError(ValueError):
-    """A token can't be read or must not be extended; the text never quotes the token."""
+TYPE_NAMES: Final[Mapping[int, str]] = {number: name for number, (name, _) in _TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,28 @@ def validity_window(not_before: datetime, not_after: datetime) -> Caveat:
     return caveat(VALIDITY_WINDOW, int(not_before.timestamp()), int(not_after.timestamp()))
 
 
+def from_source(organization_slug: str, app: str = "", machine: str = "") -> Caveat:
+    """Only from this place on Fly, by names; an empty one leaves that part open."""
+    return caveat(FLY_SRC, organization_slug, app, machine)
+
+
+def action_mask(letters: str) -> int:
+    """The mask of some of the letters `rwcdC`. Raises MacaroonError for any other letter.
+
+    Fly's own library ignores letters that it does not know; a misspelt one would widen nothing
+    but would not do what was meant either.
+    """
+    unknown = sorted(set(letters) - set(ACTION_LETTERS))
+    if unknown:
+        raise MacaroonError(f"{''.join(unknown)!r} is none of the actions {ACTION_LETTERS}")
+    return sum(1 << place for place, each in enumerate(ACTION_LETTERS) if each in letters)
+
+
+def action_letters(mask: int) -> str:
+    """The letters of a mask, in Fly's order."""
+    return "".join(each for place, each in enumerate(ACTION_LETTERS) if mask >> place & 1)
+
+
 def walk(caveats: Iterable[Caveat]) -> Iterator[Caveat]:
     """Every caveat, those nested in IfPresent included."""
     for each in caveats:
@@ -143,31 +176,55 @@ def walk(caveats: Iterable[Caveat]) -> Iterator[Caveat]:
 
 
 def refuse_unaddable(each: Caveat) -> None:
+    """Raises MacaroonError for a caveat that the holder of a token can't or must not add."""
     if each.fields is None or not each.canonical:
         raise MacaroonError(f"a {each.name} caveat is not known well enough to be added")
-    if each.type in _ATTESTATIONS or each.type == THIRD_PARTY:
+    if each.type in ATTESTATIONS or each.type == THIRD_PARTY:
         raise MacaroonError(f"only an issuer can add a {each.name} caveat")
 
 
 def read_caveats(reader: Reader) -> Iterator[Caveat]:
+    """The caveats of the flat list that comes next."""
     length = reader.array()
     if length % 2:
         raise MacaroonError("the token's list of caveats has an odd length")
     for _ in range(length // 2):
         type_number, type_raw = reader.value()
         body, body_raw = reader.value()
-        if isinstance(type_number, bool) or not isinstance(type_number, int) or type_number < 0:
+        if type(type_number) is not int or type_number < 0:
             raise MacaroonError("the token has a caveat whose type is not a number")
         yield parse_caveat(type_number, body, type_raw + body_raw)
 
 
 def parse_caveat(type_number: int, body: object, raw: bytes) -> Caveat:
+    """A caveat from its type, its body and the bytes of both."""
     known = _TYPES.get(type_number)
     if known is None:
         return Caveat(type_number, raw)
+    if type_number == IF_PRESENT:
+        return _if_present(raw)
     fields = _fields(known[1], body)
     canonical = fields is not None and raw == pack(type_number) + pack(_plain(body))
     return Caveat(type_number, raw, fields, canonical)
+
+
+def _if_present(raw: bytes) -> Caveat:
+    """Read from its bytes, so that a caveat of an unknown type inside keeps its own."""
+    reader = Reader(raw)
+    reader.value()
+    try:
+        if reader.array() != 2:
+            return Caveat(IF_PRESENT, raw)
+        nested = tuple(read_caveats(reader))
+        mask = _field("mask", reader.value()[0])
+    except MacaroonError:
+        return Caveat(IF_PRESENT, raw)
+    if not isinstance(mask, int):
+        return Caveat(IF_PRESENT, raw)
+    flat = b"".join(each.raw for each in nested)
+    form = pack(IF_PRESENT) + b"\x92" + array_header(2 * len(nested)) + flat + pack(mask)
+    sound = all(each.canonical for each in nested)
+    return Caveat(IF_PRESENT, raw, (nested, mask), sound and raw == form)
 
 
 def _fields(shape: tuple[str, ...] | str, body: object) -> tuple[object, ...] | None:
@@ -186,6 +243,8 @@ def _field(kind: str, value: object) -> object | None:
             return value if type(value) is int and value >= 0 else None
         case "int":
             return value if type(value) is int else None
+        case "mask":
+            return value if _is_mask(value) else None
         case "str":
             return value if isinstance(value, str) else None
         case "bytes":
@@ -196,10 +255,12 @@ def _field(kind: str, value: object) -> object | None:
             return _resource_set(value, str)
         case "strings":
             return _strings(value)
-        case "commands":
-            return _commands(value)
         case _:
-            return _nested(value)
+            return _commands(value)
+
+
+def _is_mask(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MASK_MAX
 
 
 def _resource_set(value: object, key_type: type[int] | type[str]) -> dict[object, int] | None:
@@ -208,7 +269,7 @@ def _resource_set(value: object, key_type: type[int] | type[str]) -> dict[object
         return {}
     if not isinstance(value, dict):
         return None
-    fits = all(type(key) is key_type and type(mask) is int for key, mask in value.items())
+    fits = all(type(key) is key_type and _is_mask(mask) for key, mask in value.items())
     return dict(value) if fits else None
 
 
@@ -236,49 +297,6 @@ def _commands(value: object) -> tuple[tuple[tuple[str, ...], bool], ...] | None:
     return tuple(read)
 
 
-def _nested(value: object) -> tuple[Caveat, ...] | None:
-    if not isinstance(value, list) or len(value) % 2:
-        return None
-    read: list[Caveat] = []
-    for type_number, body in zip(value[::2], value[1::2], strict=True):
-        if type(type_number) is not int or type_number < 0:
-            return None
-        read.append(parse_caveat(type_number, body, pack(type_number) + pack(_plain(body))))
-    return tuple(read)
-
-
-class Reader:
-    """A cursor over MessagePack that hands out each value with the bytes it came as."""
-
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
-        self._unpacker = msgpack.Unpacker(
-            raw=False,
-            strict_map_key=False,
-            unicode_errors="surrogateescape",
-            max_buffer_size=MAX_TOKEN_BYTES,
-        )
-        self._unpacker.feed(payload)
-
-    def array(self) -> int:
-        return int(self._unpacker.read_array_header())
-
-    def value(self) -> tuple[object, bytes]:
-        begin = self._unpacker.tell()
-        value: object = self._unpacker.unpack()
-        _limit_depth(value, MAX_DEPTH)
-        return value, self._payload[begin : self._unpacker.tell()]
-
-
-def _limit_depth(value: object, left: int) -> None:
-    if not isinstance(value, list | dict):
-        return
-    if left == 0:
-        raise MacaroonError(f"the token nests deeper than {MAX_DEPTH} levels")
-    for item in value.values() if isinstance(value, dict) else value:
-        _limit_depth(item, left - 1)
-
-
 def _plain(value: object) -> object:
     """The value as MessagePack writes it in canonical form: maps sorted, caveats flat."""
     if isinstance(value, Mapping):
@@ -299,8 +317,3 @@ def _parts(each: Caveat) -> tuple[object, object]:
     type_number, _ = reader.value()
     body, _ = reader.value()
     return type_number, body
-
-
-def pack(value: object) -> bytes:
-    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
-    return packed

@@ -15,13 +15,12 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
-
-import msgpack
 
 from rotator.fly.caveats import (
     ACTION,
@@ -33,8 +32,6 @@ from rotator.fly.caveats import (
     FEATURE_SET,
     IF_PRESENT,
     MACHINES,
-    MAX_DEPTH,
-    MAX_TOKEN_BYTES,
     MUTATIONS,
     ORGANIZATION,
     READ,
@@ -42,16 +39,21 @@ from rotator.fly.caveats import (
     VALIDITY_WINDOW,
     WRITE,
     Caveat,
-    MacaroonError,
-    Reader,
     apps,
     caveat,
     organization,
-    pack,
     read_caveats,
     refuse_unaddable,
     validity_window,
     walk,
+)
+from rotator.fly.wire import (
+    MAX_DEPTH,
+    MAX_TOKEN_BYTES,
+    MacaroonError,
+    Reader,
+    array_header,
+    pack,
 )
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "caveat",
     "decode",
     "decode_header",
+    "derived",
     "expires_at",
     "fingerprint",
     "header_of",
@@ -98,9 +101,13 @@ __all__ = [
 
 PERMISSION_LOCATION: Final = "https://api.fly.io/v1"
 MAX_HEADER_BYTES: Final = 1024 * 1024
+MAX_CAVEATS: Final = 1000
+"""Nested ones included. Fly's own tokens have about five; judging takes time for each."""
 TAIL_BYTES: Final = 32
 
 _SCHEMES = frozenset({"bearer", "flyv1"})
+# In one pass: peeling scheme after scheme off would cost the square of their number.
+_STACKED = re.compile(r"(?:(?:bearer|flyv1) \s*)*", re.IGNORECASE)
 _PREFIXES = frozenset({"fm1r", "fm1a", "fm2"})
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -121,13 +128,17 @@ class Nonce:
 
 @dataclass(frozen=True, repr=False)
 class Macaroon:
-    """One decoded token. `tail` is the bearer secret; `payload` the bytes it was read from."""
+    """One decoded token. `tail` is the bearer secret; `payload` the bytes it was read from.
+
+    `trailing` counts bytes after the token's end: Fly ignores them, and they are not written back.
+    """
 
     nonce: Nonce
     location: str
     caveats: tuple[Caveat, ...]
     tail: bytes
     payload: bytes
+    trailing: int = 0
 
     @property
     def proof(self) -> bool:
@@ -144,22 +155,30 @@ class Macaroon:
                 b"\x94",
                 self.nonce.raw,
                 pack(self.location),
-                msgpack.Packer().pack_array_header(2 * len(self.caveats)),
+                array_header(2 * len(self.caveats)),
                 *(caveat.raw for caveat in self.caveats),
                 pack(self.tail),
             )
         )
         return "fm2_" + base64.b64encode(packed).decode("ascii")
 
+    def tails(self, root_key: bytes) -> list[bytes]:
+        """Every tail of the chain under `root_key`: the first is over the nonce, then one for each
+        caveat. A third party's key is sealed under the tail before its caveat."""
+        found = [_hmac(root_key, self.nonce.raw)]
+        for each in self.caveats:
+            found.append(_chain(found[-1], (each,)))
+        return found
+
     def verify(self, root_key: bytes) -> bool:
         """Whether the chain over nonce and caveats, begun with `root_key`, ends in the tail.
 
-        Third-party caveats are not looked at. A caveat that is not in canonical form makes
-        the answer false, as it does at Fly, which signs its own re-encoding.
+        Third-party caveats are not looked at (`third_party.verified` does). A caveat that is not in
+        canonical form makes the answer false, as it does at Fly, which signs its own re-encoding.
         """
         if not all(caveat.canonical for caveat in self.caveats):
             return False
-        tail = _chain(_hmac(root_key, self.nonce.raw), self.caveats)
+        tail = self.tails(root_key)[-1]
         if self.proof:
             tail = _hmac(_PROOF_KEY, tail)
         return hmac.compare_digest(tail, self.tail)
@@ -170,10 +189,6 @@ class Macaroon:
         Raises MacaroonError for a proof, a tail of the wrong size, and caveats that a holder
         can't add: attestations, third parties, and types not known here.
         """
-        if self.proof:
-            raise MacaroonError("the token is a finalized proof and can't be narrowed")
-        if len(self.tail) != TAIL_BYTES:
-            raise MacaroonError("the token's signature has the wrong size; it can't be narrowed")
         present = {each.raw for each in self.caveats}
         added: list[Caveat] = []
         for each in caveats:
@@ -181,10 +196,22 @@ class Macaroon:
             if each.raw not in present:
                 present.add(each.raw)
                 added.append(each)
-        narrowed = replace(
-            self, caveats=(*self.caveats, *added), tail=_chain(self.tail, tuple(added))
-        )
-        return decode(narrowed.encode())
+        return self.extended(added)
+
+    def extended(self, caveats: Iterable[Caveat]) -> Macaroon:
+        """The same token with these caveats behind its own, whatever they are.
+
+        For what an issuer adds, and to follow what others did. Narrow with `attenuate`.
+        Raises MacaroonError for a proof and for a tail of the wrong size.
+        """
+        if self.proof:
+            raise MacaroonError("the token is a finalized proof and can't be narrowed")
+        if len(self.tail) != TAIL_BYTES:
+            raise MacaroonError("the token's signature has the wrong size; it can't be narrowed")
+        added = tuple(caveats)
+        tail = _chain(self.tail, added)
+        made = replace(self, caveats=(*self.caveats, *added), tail=tail)
+        return decode(made.encode())
 
 
 def mint(
@@ -193,13 +220,25 @@ def mint(
     rnd: bytes,
     location: str = PERMISSION_LOCATION,
     caveats: Iterable[Caveat] = (),
+    *,
+    proof: bool = False,
 ) -> Macaroon:
-    """A new token under `root_key`, which only an issuer has."""
-    nonce_raw = pack([kid, rnd, False])
+    """A new token under `root_key`, which only an issuer has; a `proof` can't be narrowed."""
+    nonce_raw = pack([kid, rnd, proof])
     listed = tuple(caveats)
     tail = _chain(_hmac(root_key, nonce_raw), listed)
-    made = Macaroon(Nonce(kid, rnd, False, nonce_raw), location, listed, tail, b"")
+    if proof:
+        tail = _hmac(_PROOF_KEY, tail)
+    made = Macaroon(Nonce(kid, rnd, proof, nonce_raw), location, listed, tail, b"")
     return decode(made.encode())
+
+
+def derived(child: Macaroon, parent: Macaroon) -> bool:
+    """Whether `child` was narrowed from `parent`, by the signatures alone: no key is needed."""
+    own = len(parent.caveats)
+    if child.nonce.raw != parent.nonce.raw or child.caveats[:own] != parent.caveats:
+        return False
+    return hmac.compare_digest(_chain(parent.tail, child.caveats[own:]), child.tail)
 
 
 def split_header(header: str) -> list[str]:
@@ -207,11 +246,8 @@ def split_header(header: str) -> list[str]:
     if len(header) > MAX_HEADER_BYTES:
         raise MacaroonError(f"the token list is longer than {MAX_HEADER_BYTES} bytes")
     rest = header.strip()
-    while True:
-        scheme, space, after = rest.partition(" ")
-        if not space or scheme.lower() not in _SCHEMES:
-            break
-        rest = after.strip()
+    schemes = _STACKED.match(rest)
+    rest = rest[schemes.end() :] if schemes else rest
     if rest.lower() in _SCHEMES:
         return []
     return [member.strip() for member in rest.split(",") if member.strip()]
@@ -235,12 +271,7 @@ def decode(token: str) -> Macaroon:
         raise MacaroonError("the token is not base64; it was cut or changed") from None
     if not payload:
         raise MacaroonError("the token is empty")
-    try:
-        return _decode_payload(payload)
-    except MacaroonError:
-        raise
-    except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
-        raise MacaroonError("the token is not well-formed MessagePack; it was cut") from None
+    return _decode_payload(payload)
 
 
 def decode_header(header: str) -> list[Macaroon]:
@@ -316,10 +347,12 @@ def _decode_payload(payload: bytes) -> Macaroon:
     if not isinstance(location, str):
         raise MacaroonError("the token's location is not text")
     caveats = tuple(read_caveats(reader))
+    if sum(1 for _ in walk(caveats)) > MAX_CAVEATS:
+        raise MacaroonError(f"the token has more than {MAX_CAVEATS} caveats")
     tail, _ = reader.value()
     if not isinstance(tail, bytes):
         raise MacaroonError("the token's signature is not bytes")
-    return Macaroon(nonce, location, caveats, tail, payload)
+    return Macaroon(nonce, location, caveats, tail, payload, reader.rest)
 
 
 def _decode_nonce(reader: Reader) -> Nonce:

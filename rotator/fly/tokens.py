@@ -7,7 +7,7 @@ is lost, the value is lost, and the token has to be found by its name and delete
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from rotator.domain.secret import Secret
 from rotator.fly.auth import machines_authorization
 from rotator.fly.call import Call, Effect
 from rotator.fly.graphql import PAGE_SIZE, Graphql
+from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
 from rotator.fly.transport import Transport
 
@@ -249,6 +250,27 @@ class TokensApi:
             TokenHolder(info.token_id, info.org_slug or info.organization, info.apps or ())
             for info in parse(_CurrentToken, call, answer).tokens
         ]
+
+    async def read_app(self, app: str, token: Secret) -> None:
+        """Read an app with a token: harmless. `Refused` when Fly does not let it."""
+        await self._try_out(Call("", "GET", f"/v1/apps/{app}", APP_ACTIONS, app), token)
+
+    async def read_organization(self, slug: str, token: Secret) -> None:
+        """List an organisation's apps with a token: harmless. `Refused` when Fly does not let
+        it."""
+        query = {"org_slug": slug}
+        await self._try_out(Call("", "GET", "/v1/apps", "list apps", slug, query=query), token)
+
+    async def _try_out(self, call: Call, token: Secret) -> None:
+        what = f"read {call.of} with the token"
+        try:
+            await self._machines.send(
+                replace(call, what=what, authorization=machines_authorization(token))
+            )
+        except (NotAllowed, NotFound) as error:
+            raise Refused(
+                f"Fly does not let the token read {call.of}", request_id=error.request_id
+            ) from None
 
 
 def _plain(connection: _Connection) -> list[ListedToken]:

@@ -9,18 +9,34 @@ from typing import Final
 from rotator.domain.ports import Clock, Kind
 from rotator.fly.client import FlyClient
 from rotator.kinds.deploy_token import DeployTokenKind
+from rotator.kinds.limited_token import LimitedTokenKind
+from rotator.kinds.machine_exec_token import MachineExecTokenKind
+from rotator.kinds.org_token import OrgTokenKind
+from rotator.kinds.readonly_token import ReadonlyTokenKind
 from rotator.kinds.secret import SecretKind
+from rotator.kinds.ssh_token import SshTokenKind
 from rotator.kinds.wireguard_peer import WireGuardPeerKind
+from rotator.kinds.wireguard_token import WireguardTokenKind
 from rotator.plugins import with_plugins
 
 GROUP: Final = "rotator.kinds"
 """Entry points: `name = "package.module:factory"`, called with the Fly client and the clock."""
 
 
+TOKEN_KINDS: Final[tuple[type[LimitedTokenKind], ...]] = (
+    DeployTokenKind,
+    OrgTokenKind,
+    ReadonlyTokenKind,
+    SshTokenKind,
+    MachineExecTokenKind,
+    WireguardTokenKind,
+)
+
+
 def builtin_kinds(client: FlyClient, clock: Clock) -> dict[str, Kind]:
     """Rotator's own kinds, by the manifest's word."""
     own: tuple[Kind, ...] = (
-        DeployTokenKind(client.tokens, client.organizations, clock),
+        *(kind(client.tokens, client.organizations, clock) for kind in TOKEN_KINDS),
         SecretKind(),
         WireGuardPeerKind(client.wireguard),
     )

@@ -9,6 +9,7 @@ import math
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from rotator.domain.credential import CredentialSpec, Issued
@@ -194,6 +195,10 @@ class SecretKind:
                 f"the value would have {bits} bits of randomness; "
                 f"at least {MIN_ENTROPY_BITS} are needed"
             )
+        return None
+
+    def fits(self, spec: CredentialSpec, now: datetime) -> str | None:
+        """Nothing beyond what each field checks."""
         return None
 
     def place(self, name: str, organization: str, params: Params) -> str:

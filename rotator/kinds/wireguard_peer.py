@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 
 from rotator.domain.credential import CredentialSpec, Issued
@@ -102,6 +103,10 @@ class WireGuardPeerKind:
         self._client = client
 
     def check(self, params: Params) -> str | None:
+        """Nothing beyond what each field checks."""
+        return None
+
+    def fits(self, spec: CredentialSpec, now: datetime) -> str | None:
         """Nothing beyond what each field checks."""
         return None
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from rotator.domain.credential import CredentialSpec, TargetSpec
 from rotator.domain.errors import InputError
-from rotator.domain.fields import Field, Params, ParamValue
+from rotator.domain.fields import Field, FieldType, Params, ParamValue
 from rotator.domain.names import wrong_credential, wrong_organization
 from rotator.domain.policy import DisruptionBudget, Policy, RolloutPolicy, Strategy
 from rotator.manifest.locate import key_lines
@@ -32,6 +32,7 @@ class KindRules(Protocol):
 
     def check(self, params: Params) -> str | None: ...
     def place(self, name: str, organization: str, params: Params) -> str: ...
+    def fits(self, spec: CredentialSpec, now: datetime) -> str | None: ...
 
 
 class TargetRules(Protocol):
@@ -196,7 +197,7 @@ def _credential(
     if problem is not None:
         table.problems.add(table.path, problem)
         return None
-    return CredentialSpec(
+    spec = CredentialSpec(
         name=name,
         kind=kind_name,
         organization=reading.organization,
@@ -207,11 +208,31 @@ def _credential(
         owner=owner,
         runbook=runbook,
     )
+    problem = kind.fits(spec, reading.now)
+    if problem is not None:
+        table.problems.add(table.path, problem)
+    return spec if problem is None else None
 
 
 def _params(table: Table, fields: Sequence[Field]) -> dict[str, ParamValue]:
-    found = {rule.name: table.field(rule) for rule in fields}
-    return {name: value for name, value in found.items() if value is not None}
+    found: dict[str, ParamValue] = {}
+    for rule in fields:
+        if rule.type is FieldType.TABLE:
+            found |= _inner_params(table, rule)
+        elif (value := table.field(rule)) is not None:
+            found[rule.name] = value
+    return found
+
+
+def _inner_params(table: Table, rule: Field) -> dict[str, ParamValue]:
+    inner = table.table(rule.name)
+    if inner is None:
+        return {}
+    if not inner.keys and isinstance(table.raw(rule.name), dict):
+        table.wrong(rule.name, "is empty", f"{rule.name} = {rule.example}")
+    found = _params(inner, rule.fields)
+    inner.finish()
+    return {f"{rule.name}.{name}": value for name, value in found.items()}
 
 
 def _targets(table: Table, rollout: RolloutPolicy, reading: _Reading) -> tuple[TargetSpec, ...]:

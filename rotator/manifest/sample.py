@@ -83,6 +83,13 @@ on_failure = "undo"                      # or "pause": wait for `rotator rollout
 #   { type = "fly-secret", app = "ci-runner", name = "FLY_API_TOKEN" },
 # ]
 
+# The least that a job needs: only these apps, only reading, and only from machines of one app.
+# [credentials.dashboard]
+# kind = "org-token"                     # or readonly-token, ssh-token, machine-exec-token, ...
+# narrow = { apps = ["web", "api"], actions = "r" }
+# bind = { app = "grafana" }
+# targets = [ { type = "fly-secret", app = "grafana", name = "FLY_API_TOKEN" } ]
+
 # A WireGuard peer; the target receives a wg-quick file.
 # [credentials.office-gateway]
 # kind = "wireguard-peer"

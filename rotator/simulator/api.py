@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rotator.fly import macaroon
+from rotator.fly.access import Access
 from rotator.simulator import tokens
-from rotator.simulator.access import Access
 from rotator.simulator.errors import ApiError, TooManyRequests
 from rotator.simulator.limits import NORMAL, Rate
 from rotator.simulator.model import App, Json, Machine
@@ -51,13 +51,22 @@ class Call:
     def app(self, action: int = macaroon.READ) -> App:
         """The app in the path. Raises ApiError 404, and 403 when the caller may not."""
         app = self.world.app(self.path("app"))
-        if not self.principal.may(Access(app.org.number, action, app=app.number)):
-            raise ApiError(403, "unauthorized: the token does not allow this on the app")
+        self._require(Access(app.org.number, action, app=app.number))
         return app
 
-    def machine(self, action: int = macaroon.READ) -> Machine:
-        """The machine in the path. Raises ApiError 404 and 403."""
-        return self.world.machine(self.app(action), self.path("machine"))
+    def machine(
+        self, action: int = macaroon.READ, *, command: tuple[str, ...] | None = None
+    ) -> Machine:
+        """The machine in the path, and the command to run in it. Raises ApiError 404 and 403."""
+        app, machine = self.world.app(self.path("app")), self.path("machine")
+        self._require(
+            Access(app.org.number, action, app=app.number, machine=machine, command=command)
+        )
+        return self.world.machine(app, machine)
+
+    def _require(self, access: Access) -> None:
+        if not self.principal.may(access):
+            raise ApiError(403, "unauthorized: the token does not allow this on the app")
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -76,7 +85,11 @@ def endpoint(
 
     async def serve(request: Request) -> Response:
         try:
-            principal = tokens.authenticate(world, request.headers.get("authorization"))
+            principal = tokens.authenticate(
+                world,
+                request.headers.get("authorization"),
+                request.headers.get(tokens.SOURCE_HEADER),
+            )
             if rate is not None:
                 _limit(world, request, handler, rate)
             call = Call(world, request, principal, await read_body(request))

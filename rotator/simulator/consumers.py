@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rotator.fly import macaroon
+from rotator.fly.access import Source
 from rotator.simulator import tokens
 from rotator.simulator.model import Machine
 from rotator.simulator.world import World
@@ -50,22 +51,23 @@ def machine_consumers(world: World, machine: Machine) -> list[Consumer]:
             name,
             booted.digests[name],
             booted.version,
-            _accepted(world, value),
+            _accepted(world, machine, value),
         )
         for name, value in booted.values.items()
     ]
 
 
-@lru_cache(maxsize=256)
-def _decoded(value: str) -> tuple[macaroon.Macaroon, ...]:
-    return tuple(macaroon.permission_tokens(value))
-
-
-def _accepted(world: World, value: str) -> bool | None:
+def _accepted(world: World, machine: Machine, value: str) -> bool | None:
+    """Whether Fly would take the value from this machine; None for what is no token."""
+    source = Source(machine.app.org.slug, machine.app.name, machine.id)
     try:
-        found = _decoded(value)
+        if not _is_token(value):
+            return None
+        return bool(tokens.in_force(world, value, source))
     except macaroon.MacaroonError:
         return False
-    if not found:
-        return None
-    return any(tokens.accepted(world, token) for token in found)
+
+
+@lru_cache(maxsize=256)
+def _is_token(value: str) -> bool:
+    return bool(macaroon.permission_tokens(value))

@@ -22,10 +22,11 @@ from graphql import (
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rotator.fly.access import Access
 from rotator.simulator import gql_mutations as mutations
+from rotator.simulator import gql_ssh as ssh
 from rotator.simulator import gql_views as views
 from rotator.simulator import tokens
-from rotator.simulator.access import Access
 from rotator.simulator.errors import ApiError
 from rotator.simulator.gql_paging import connection, refused
 from rotator.simulator.gql_views import UNAUTHENTICATED, Context
@@ -38,6 +39,7 @@ _MUTATIONS: dict[str, Callable[[Context, Json], Json]] = {
     "addWireGuardPeer": mutations.add_wire_guard_peer,
     "removeWireGuardPeer": mutations.remove_wire_guard_peer,
     "validateWireGuardPeers": mutations.validate_wire_guard_peers,
+    "issueCertificate": ssh.issue_certificate,
 }
 
 
@@ -85,7 +87,11 @@ async def serve(world: World, request: Request) -> Response:
     if not isinstance(parsed, dict) or not isinstance(parsed.get("query"), str):
         return JSONResponse({"errors": [{"message": "no query"}]}, 400)
     try:
-        principal = tokens.authenticate(world, request.headers.get("authorization"))
+        principal = tokens.authenticate(
+            world,
+            request.headers.get("authorization"),
+            request.headers.get(tokens.SOURCE_HEADER),
+        )
     except ApiError:
         refusal = {"message": UNAUTHENTICATED, "extensions": {"code": "UNAUTHORIZED"}}
         return JSONResponse({"data": None, "errors": [refusal]})

@@ -28,7 +28,7 @@ _PEER_NAME = re.compile(r"[a-zA-Z0-9-]{1,63}")
 
 def create_limited_access_token(context: Context, given: Json) -> Json:
     """Mint a token. Only a caller with a right on the organization itself may."""
-    org = _organization(context, given)
+    org = organization_of(context, given)
     context.require_organization(org, CREATE, mutation="createLimitedAccessToken")
     profile, params = str(given["profile"]), given.get("profileParams")
     if profile not in tokens.PROFILES:
@@ -43,7 +43,7 @@ def create_limited_access_token(context: Context, given: Json) -> Json:
         lifetime=lifetime_of(given.get("expiry")),
         profile_params=params if isinstance(params, dict) else {},
     )
-    return _answer(given, limitedAccessToken=token_view(context, token, created_now=True))
+    return answer(given, limitedAccessToken=token_view(context, token, created_now=True))
 
 
 def delete_limited_access_token(context: Context, given: Json) -> Json:
@@ -54,7 +54,7 @@ def delete_limited_access_token(context: Context, given: Json) -> Json:
     context.require_organization(token.org, DELETE, mutation="deleteLimitedAccessToken")
     by = given.get("revokedBy")
     tokens.revoke(context.world, token, by if isinstance(by, str) else context.principal.email)
-    return _answer(given, token=token.macaroon.encode(), revokedBy=token.revoked_by)
+    return answer(given, token=token.macaroon.encode(), revokedBy=token.revoked_by)
 
 
 def add_wire_guard_peer(context: Context, given: Json) -> Json:
@@ -62,7 +62,7 @@ def add_wire_guard_peer(context: Context, given: Json) -> Json:
 
     Like Fly, it takes a key of the wrong size, which then can't be removed.
     """
-    org = _organization(context, given)
+    org = organization_of(context, given)
     context.require_organization(org, CREATE, mutation="addWireGuardPeer", feature=WIRE_GUARD)
     name, key = str(given["name"]), str(given["pubkey"])
     _check_peer(context.world, org, name, key)
@@ -82,12 +82,12 @@ def add_wire_guard_peer(context: Context, given: Json) -> Json:
         created_at=context.world.now(),
     )
     endpoint = f"{region}1.gateway.6pn.dev"
-    return _answer(given, peerip=address, endpointip=endpoint, pubkey=gateway, network=network)
+    return answer(given, peerip=address, endpointip=endpoint, pubkey=gateway, network=network)
 
 
 def remove_wire_guard_peer(context: Context, given: Json) -> Json:
     """Remove a peer by name."""
-    org = _organization(context, given)
+    org = organization_of(context, given)
     context.require_organization(org, DELETE, mutation="removeWireGuardPeer", feature=WIRE_GUARD)
     peer = org.peers.get(str(given["name"]))
     if peer is None:
@@ -95,7 +95,7 @@ def remove_wire_guard_peer(context: Context, given: Json) -> Json:
     if _key_size(peer.public_key) != KEY_BYTES:
         raise refused("wireguard: incorrect key size", "SERVER_ERROR")
     del org.peers[peer.name]
-    return _answer(given, organization={"__typename": "Organization", "id": org.id})
+    return answer(given, organization={"__typename": "Organization", "id": org.id})
 
 
 def validate_wire_guard_peers(context: Context, given: Json) -> Json:
@@ -105,7 +105,7 @@ def validate_wire_guard_peers(context: Context, given: Json) -> Json:
     }
     wanted = given["peerIps"]
     addresses = [str(item) for item in wanted] if isinstance(wanted, list) else []
-    return _answer(
+    return answer(
         given,
         validPeerIps=[address for address in addresses if address in known],
         invalidPeerIps=[address for address in addresses if address not in known],
@@ -126,7 +126,8 @@ def lifetime_of(expiry: object) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _organization(context: Context, given: Json) -> Organization:
+def organization_of(context: Context, given: Json) -> Organization:
+    """The organization that an input names. Raises a refusal."""
     wanted = given["organizationId"]
     for org in context.world.organizations.values():
         if org.id == wanted:
@@ -176,5 +177,6 @@ def _next_address(org: Organization) -> str:
     return f"fdaa:0:{org.network:x}:a7b:9330:0:a:{org.next_host:x}"
 
 
-def _answer(given: Json, **fields: object) -> Json:
+def answer(given: Json, **fields: object) -> Json:
+    """A mutation's payload."""
     return {"clientMutationId": given.get("clientMutationId"), **fields}

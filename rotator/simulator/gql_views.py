@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rotator.fly import macaroon
+from rotator.fly.access import Access
 from rotator.fly.macaroon import READ
 from rotator.simulator import tokens
-from rotator.simulator.access import Access
 from rotator.simulator.gql_paging import connection, refused
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import (
@@ -145,7 +144,7 @@ def token_view(context: Context, token: Token, *, created_now: bool = False) -> 
         "id": token.id,
         "name": token.name,
         "token": lambda _: token.macaroon.encode(),
-        "tokenHeader": macaroon.header_of([token.macaroon]) if created_now else None,
+        "tokenHeader": tokens.header(token) if created_now else None,
         "profile": token.profile,
         "profileParams": token.profile_params,
         "createdAt": rfc3339(token.created_at),

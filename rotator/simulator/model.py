@@ -211,6 +211,7 @@ class Token:
     expires_at: datetime
     revoked_at: datetime | None = None
     revoked_by: str | None = None
+    discharges: tuple[Macaroon, ...] = ()
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from rotator.fly import macaroon
+from rotator.fly.access import Access
 from rotator.fly.macaroon import READ, WRITE
 from rotator.simulator import app_secrets
-from rotator.simulator.access import Access
 from rotator.simulator.api import Call, ok, whole_number
 from rotator.simulator.errors import ApiError
 from rotator.simulator.ids import rfc3339

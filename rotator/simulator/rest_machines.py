@@ -92,11 +92,9 @@ async def create_machine(call: Call) -> Response:
 
 async def exec_machine(call: Call) -> Response:
     """POST exec: run a command in a machine that is up."""
-    machine = call.machine(CONTROL)
+    command = _command(call)
+    machine = call.machine(CONTROL, command=tuple(command))
     _reachable(machine)
-    command = call.body.get("command")
-    if not isinstance(command, list) or not command:
-        raise ApiError(400, "invalid_argument: command is required")
     if machine.state != "started":
         raise ApiError(412, "failed_precondition: machine not running")
     code = 1 if machine.unhealthy or command[0] == "false" else 0
@@ -205,6 +203,17 @@ async def delete_metadata_value(call: Call) -> Response:
     kept = {k: v for k, v in _metadata(machine).items() if k != call.path("key")}
     machine.config["metadata"] = kept
     return Response(status_code=204)
+
+
+def _command(call: Call) -> list[str]:
+    """The command of an exec: a list, or in the older form one text."""
+    command = call.body.get("command")
+    older = call.body.get("cmd")
+    if command is None and isinstance(older, str):
+        command = older.split()
+    if not isinstance(command, list) or not command:
+        raise ApiError(400, "invalid_argument: command is required")
+    return [str(part) for part in command]
 
 
 def _guarded(call: Call, action: int) -> Machine:

@@ -6,9 +6,9 @@ from typing import Final
 
 from starlette.responses import Response
 
+from rotator.fly.access import Access
 from rotator.fly.macaroon import READ, WRITE
 from rotator.simulator import deploys
-from rotator.simulator.access import Access
 from rotator.simulator.api import Call, ok, whole_number
 from rotator.simulator.errors import ApiError
 from rotator.simulator.ids import rfc3339

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotator.fly import macaroon
 from rotator.simulator import app_secrets, deploys, ids, machines, tokens
 from rotator.simulator.model import (
     REGIONS,
@@ -99,7 +98,7 @@ def seed_world(world: World) -> str:
         lifetime=LIFETIME,
         created_at=born,
     )
-    return macaroon.header_of([operator.macaroon])
+    return tokens.header(operator)
 
 
 def add_organization(world: World, slug: str, name: str) -> Organization:

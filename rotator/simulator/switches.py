@@ -30,3 +30,7 @@ class Switches:
     """All actions on one app count against one rate limit, not one limit for each action."""
     org_token_list_has_app_tokens: bool = True
     """An organization's list of tokens also shows those that are limited to one app."""
+    tokens_have_discharges: bool = True
+    """A new token needs the word of Fly's login service, and comes with its discharge."""
+    deploy_tokens_have_features: bool = True
+    """A deploy token may also handle WireGuard peers and remote builders."""

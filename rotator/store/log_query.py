@@ -10,22 +10,28 @@ own, and the newest of them all are taken.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     and_,
     bindparam,
+    cast,
+    column,
     func,
     literal,
+    literal_column,
     or_,
     select,
+    table,
     text,
     tuple_,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from rotator.domain.event_words import split_words
 from rotator.domain.events import Action, LoggedEvent
@@ -67,11 +73,13 @@ _BY_NUMBER: Final = text(f"{ROWS} WHERE sequence IN :numbers ORDER BY sequence D
 
 @dataclass(frozen=True)
 class _Filter:
-    """One condition: the values of indexed columns that fit it, and how to test a row for it."""
+    """One condition: the values of indexed columns that fit it, and how to test a row for it.
+    `exact` says that a row of one of the values needs no test."""
 
     values: tuple[tuple[str, str | int], ...]
     test: ColumnElement[bool]
     by_index: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,9 @@ class LogQueryUnit(UnitBase):
         """Newest first."""
         search = await self._prepared(query)
         numbers: Sequence[int]
-        if query.text is not None and (words := split_words(query.text)):
-            numbers = await self._by_words(search, words, query.limit)
+        match = _match(query.text or "", postgres=self._postgres)
+        if match is not None:
+            numbers = await self._by_words(search, match, query.limit)
         else:
             numbers = await self._by_columns(search, query.limit)
         if not numbers:
@@ -158,19 +167,20 @@ class LogQueryUnit(UnitBase):
         kind, colon, name = wanted.partition(":")
         names = event_actors.c.name
         fits = names.startswith(wanted, autoescape=True)
-        test = events.c.actor_name.startswith(wanted, autoescape=True)
+        test = _bare("actor_name").startswith(wanted, autoescape=True)
         values: list[tuple[str, str | int]] = []
         if colon:
+            # A name may belong to two kinds of actors, so that its events have to be tested.
             begins = names.startswith(name, autoescape=True)
             fits = or_(fits, and_(event_actors.c.kind == kind, begins))
-            of_kind = events.c.actor_name.startswith(name, autoescape=True)
-            test = or_(test, and_(events.c.actor_kind == kind, of_kind))
+            of_kind = _bare("actor_name").startswith(name, autoescape=True)
+            test = or_(test, and_(_bare("actor_kind") == kind, of_kind))
         else:
             values.append(("actor_kind", kind))
-            test = or_(test, events.c.actor_kind == kind)
+            test = or_(test, _bare("actor_kind") == kind)
         found = await self._rows(select(names).where(fits).distinct().limit(MOST_VALUES + 1))
         values += [("actor_name", row.name) for row in found]
-        return _Filter(tuple(values), test, by_index=len(values) <= MOST_VALUES)
+        return _Filter(tuple(values), test, len(values) <= MOST_VALUES, exact=not colon)
 
     async def _by_columns(self, search: _Search, limit: int) -> Sequence[int]:
         if any(not each.values for each in search.filters):
@@ -181,8 +191,7 @@ class LogQueryUnit(UnitBase):
             number = events.c.sequence
             query = select(number).where(number > search.low, number < search.high, *others)
             return [row[0] for row in await self._rows(query.order_by(number.desc()).limit(limit))]
-        # A name may belong to two kinds of actors: the driver's own test still has to hold.
-        tests = [*others, driver.test] if len(driver.values) > 1 else others
+        tests = others if driver.exact else [*others, driver.test]
         branches = [
             _walk(column, value, search, tests).limit(limit).subquery()
             for column, value in driver.values
@@ -202,58 +211,98 @@ class LogQueryUnit(UnitBase):
         walked = _walk(*value, search, ()).limit(COUNT_AT_MOST).subquery()
         return int((await self._connection.scalar(select(func.count()).select_from(walked))) or 0)
 
-    async def _by_words(self, search: _Search, words: Sequence[str], limit: int) -> Sequence[int]:
-        tests = [each.test for each in search.filters] + search.times
+    async def _by_words(self, search: _Search, match: str, limit: int) -> Sequence[int]:
+        """Words that many events have are tested along the walk of another filter; where there is
+        none, or the words are rarer, the search index is asked."""
+        if search.filters:
+            alone = replace(search, filters=[], times=[])
+            if len(await self._hits(alone, match, COUNT_AT_MOST)) == COUNT_AT_MOST:
+                has_words = self._has_words(match)
+                return await self._by_columns(
+                    replace(search, times=[*search.times, has_words]), limit
+                )
+        return await self._hits(search, match, limit)
+
+    async def _hits(self, search: _Search, match: str, limit: int) -> Sequence[int]:
         if not self._postgres:
-            match = " AND ".join(f'"{word}"*' for word in words)
-            return await self._matching(_SQLITE_WORDS, match, search, tests, limit)
-        match = " & ".join(f"'{word}':*" for word in words)
-        near = await self._matching(_NEAR_WORDS, match, search, tests, limit)
-        if len(near) >= limit:
-            return near
-        return await self._matching(_ALL_WORDS, match, search, tests, limit)
+            return await self._matching(_words, _words.c.rowid, search, match, limit)
+        number = _words.c.sequence
+        bounds = (number > search.low, number < search.high)
+        both = select(number, _words.c.words)
+        near = both.where(*bounds).order_by(number.desc()).limit(NEAR).subquery()
+        found = await self._matching(near, near.c.sequence, search, match, limit)
+        if len(found) >= limit:
+            return found
+        # OFFSET 0 keeps the planner from walking the whole log in order instead.
+        every = both.where(_contains(_words.c.words, match)).offset(0).subquery()
+        return await self._matching(every, every.c.sequence, search, match, limit)
 
     async def _matching(
-        self,
-        hits: str,
-        match: str,
-        search: _Search,
-        tests: Sequence[ColumnElement[bool]],
-        limit: int,
+        self, source: Any, number: ColumnElement[int], search: _Search, match: str, limit: int
     ) -> Sequence[int]:
-        bound = {"match": match, "low": search.low, "high": search.high}
-        found = text(hits).bindparams(**bound).columns(events.c.sequence).subquery("hits")
-        query = select(found.c.sequence)
+        tests = [each.test for each in search.filters] + search.times
+        fits = _fits(match) if not self._postgres else _contains(source.c.words, match)
+        query = select(number).where(fits, number > search.low, number < search.high)
         if tests:
-            query = query.join(events, events.c.sequence == found.c.sequence).where(*tests)
-        query = query.order_by(found.c.sequence.desc()).limit(limit)
-        return [row[0] for row in await self._rows(query)]
+            # A subquery for each hit, so that the hits stay what is walked.
+            found = select(literal(1)).where(events.c.sequence == number, *tests)
+            query = query.where(found.correlate(source).scalar_subquery() == 1)
+        return [row[0] for row in await self._rows(query.order_by(number.desc()).limit(limit))]
+
+    def _has_words(self, match: str) -> ColumnElement[bool]:
+        """Whether an event that is walked past has the words."""
+        if self._postgres:
+            fits, number = _contains(_words.c.words, match), _words.c.sequence
+        else:
+            fits, number = _fits(match), _words.c.rowid
+        found = select(literal(1)).where(number == events.c.sequence, fits)
+        return found.correlate(events).scalar_subquery() == 1
 
 
-_SQLITE_WORDS: Final = (
-    "SELECT rowid AS sequence FROM event_words WHERE event_words MATCH :match "
-    "AND rowid > :low AND rowid < :high"
+_words: Final = table(
+    "event_words", column("rowid", BigInteger), column("sequence", BigInteger), column("words")
 )
-_NEAR_WORDS: Final = (
-    "SELECT sequence FROM (SELECT sequence, words FROM event_words WHERE sequence > :low "  # noqa: S608
-    f"AND sequence < :high ORDER BY sequence DESC LIMIT {NEAR}) AS near "
-    "WHERE words @@ CAST(:match AS tsquery)"
-)
-_ALL_WORDS: Final = (
-    "SELECT sequence FROM event_words WHERE words @@ CAST(:match AS tsquery) "
-    "AND sequence > :low AND sequence < :high OFFSET 0"
-)
-"""OFFSET 0 keeps the planner from walking the whole log in order instead of asking the index."""
+
+
+def _fits(match: str) -> ColumnElement[bool]:
+    """SQLite's question to its search index."""
+    return literal_column("event_words").op("MATCH", is_comparison=True)(literal(match))
+
+
+def _contains(words: ColumnElement[Any], match: str) -> ColumnElement[bool]:
+    """PostgreSQL's question to its search index."""
+    return words.op("@@", is_comparison=True)(cast(literal(match), TSQUERY))
+
+
+def _match(wanted: str, *, postgres: bool) -> str | None:
+    """What to ask the search index for: every word, or its beginning where `*` follows it."""
+    terms = []
+    for part in wanted.split():
+        words = split_words(part)
+        begins = part.endswith("*")
+        for number, word in enumerate(words, start=1):
+            mark = begins and number == len(words)
+            if postgres:
+                terms.append(f"'{word}'{':*' if mark else ''}")
+            else:
+                terms.append(f'"{word}"{"*" if mark else ""}')
+    return (" & " if postgres else " AND ").join(terms) or None
+
+
+def _bare(column: str) -> ColumnElement[Any]:
+    """A column as a value that no index is for, so that no planner leaves the walk for it."""
+    found = events.c[column]
+    return found + 0 if column == "actor_uid" else found.concat("")
 
 
 def _equal(column: str, value: str | int) -> _Filter:
-    return _Filter(((column, value),), events.c[column] == value)
+    return _Filter(((column, value),), _bare(column) == value)
 
 
 def _family(wanted: str) -> _Filter:
     """An action, or all that begin with it and a dot."""
     known = [each.value for each in Action if each == wanted or each.startswith(f"{wanted}.")]
-    return _Filter(tuple(("action", each) for each in known), events.c.action.in_(known))
+    return _Filter(tuple(("action", each) for each in known), _bare("action").in_(known))
 
 
 def _walk(

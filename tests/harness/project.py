@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from rotator.domain.credential import Version
-from rotator.domain.events import LoggedEvent
+from rotator.domain.events import Event, LoggedEvent
 from rotator.domain.ports import EventQuery
 from rotator.domain.rotation import ENDED, Rotation, Step
 from rotator.store.schema import upgrade
@@ -104,6 +104,18 @@ class Project:
     def migrated(self) -> Self:
         """With a database of the newest schema."""
         asyncio.run(upgrade(f"sqlite:///{self.database}"))
+        return self
+
+    def told(self, *events: Event) -> Self:
+        """With these events in its log, as if they had happened."""
+
+        async def write() -> None:
+            store = SqlStore(f"sqlite:///{self.database}", None, SystemClock())
+            async with store.unit() as unit:
+                await unit.append(*events)
+            await store.aclose()
+
+        asyncio.run(write())
         return self
 
     def must(self, *arguments: str) -> str:

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from rotator.domain.events import Action
 from rotator.domain.rotation import RotationState
+from tests.harness import tlog
 from tests.harness.project import Project
 from tests.harness.simulated import Simulated, simulator
+from tests.integration.store_objects import an_event
 
 SECRET = """
 [credentials.web-session-key]
@@ -182,7 +185,74 @@ def test_audit_verify_finds_an_event_that_was_changed(project: Project) -> None:
         connection.execute("UPDATE events SET reason = 'nothing happened' WHERE sequence = 4")
     ran = project.run("audit", "verify")
     assert ran.code == 1
-    assert "damaged at event 4" in ran.out
+    assert "damaged at event 4 (edited)" in ran.out
+
+
+def test_an_event_is_proven_to_somebody_who_has_neither_database_nor_keys(
+    project: Project, tmp_path: Path
+) -> None:
+    project.more["ROTATOR_CHECKPOINT_FILE"] = str(tmp_path / "kept.txt")
+    project.told(*(an_event(n) for n in range(1, 9)))
+    note, key = project.must("audit", "checkpoint"), project.must("audit", "key").strip()
+    size = tlog.open_checkpoint(note, key)[1]
+    assert (tmp_path / "kept.txt").read_text().strip() == note.strip()
+    project.must("audit", "prove", "5", "--out", "proof.json")
+    assert tlog.proof_holds((tmp_path / "proof.json").read_text(), key)
+    growth = project.must("audit", "prove-consistency", "kept.txt", str(size))
+    assert tlog.proof_holds(growth, key)
+
+    project.database.rename(tmp_path / "elsewhere")
+    project.key = "nonsense"
+    told = project.must("audit", "verify-proof", "proof.json", "--key", key)
+    assert f"event 5 is in the log {key.split('+')[0]} of {size} events" in told
+    (tmp_path / "proof.json").write_text(
+        (tmp_path / "proof.json").read_text().replace("rotation.requested", "step.done")
+    )
+    ran = project.run("audit", "verify-proof", "proof.json", "--key", key)
+    assert ran.code == 1
+    assert "the proof does not hold" in ran.err
+
+
+def test_old_events_are_archived_only_when_that_is_confirmed(project: Project) -> None:
+    before = 8
+    project.told(*(an_event(n) for n in range(1, before + 1)))
+    ask = ("audit", "archive", "--before", "0s", "--out", "old.jsonl.gz")
+    assert "nothing was deleted" in project.must(*ask)
+    assert [e.sequence for e in project.events()] == list(range(1, before + 2))
+    assert f"deleted {before} events" in project.must(*ask, "--confirm")
+    told = project.must("audit", "verify", "--archive", "old.jsonl.gz")
+    assert "the audit log is whole" in told
+    assert f"old.jsonl.gz: {before} archived events" in told
+    ran = project.run("audit", "show", "5")
+    assert (ran.code, "event 5 was archived in old.jsonl.gz" in ran.err) == (2, True)
+    proof = project.must("audit", "prove", "5", "--archive", "old.jsonl.gz")
+    assert tlog.proof_holds(proof, project.must("audit", "key").strip())
+    file = project.folder / "old.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-9])
+    ran = project.run("audit", "verify", "--archive", "old.jsonl.gz")
+    assert (ran.code, "is not the file that events 1 to" in ran.err) == (2, True)
+
+
+def test_a_credential_s_life_is_told_as_a_story(project: Project) -> None:
+    project.must("rotate", "now", "web-session-key", "--reason", "laptop stolen")
+    told = project.must("history", "web-session-key")
+    for part in ("laptop stolen", "4 machines of api restarted", "it succeeded after"):
+        assert part in told
+    chapter = json.loads(project.must("history", "web-session-key", "--json"))["chapters"][-1]
+    assert chapter["rotation_id"] in told
+    ran = project.run("history", "nobody")
+    assert (ran.code, "there is no credential 'nobody'" in ran.err) == (2, True)
+
+
+def test_the_log_is_followed(project: Project) -> None:
+    project.told(an_event(1, action=Action.STEP_DONE), an_event(2))
+    process = project.start("audit", "--follow", "--action", "rotation")
+    project.until(lambda: "event 2" in project.log())
+    project.told(an_event(3, action=Action.STEP_DONE), an_event(4))
+    project.until(lambda: "event 4" in project.log())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130, project.log()
+    assert "step.done" not in project.log()
 
 
 def test_a_plan_is_shown_and_kept_to_unless_the_world_has_drifted(project: Project) -> None:

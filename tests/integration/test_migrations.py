@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +17,26 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from rotator.domain.errors import InputError, Unavailable
+from rotator.domain.note import VerifierKey
+from rotator.domain.ports import EventQuery
+from rotator.domain.rotation import Actor
+from rotator.engine.audit.prove import prove_inclusion
+from rotator.engine.audit.verify import verify_log
+from rotator.engine.checkpoint import sign_head
 from rotator.store import schema
+from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore, database_url, make_engine
 from rotator.store.tables import metadata
+from tests.harness import tlog
 from tests.integration.postgres_server import PostgresServer
-from tests.integration.store_objects import SettableClock, a_credential, a_ring, an_event
+from tests.integration.store_objects import HOUR, NOW, SettableClock, a_credential, a_ring, an_event
 
 UPGRADE = "import asyncio, sys; from rotator.store import schema; asyncio.run(schema.upgrade({!r}))"
 FINISH_SECONDS = 60
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SEARCH_INDEX = "event_words"
 NEXT_REVISION = '''
 """What a later rotator might bring."""
@@ -241,3 +255,100 @@ async def test_strategies_that_older_rotators_wrote_are_still_known(empty_url: s
     await changed(empty_url, 'UPDATE rollouts SET policy = \'{"strategy"\\:"blue-green"}\'')
     await schema.downgrade(empty_url, "0001")
     assert await looked_at(empty_url, policy) == '{"mode":"rolling"}'
+
+
+COLUMNS_OF_OLD_EVENTS = (
+    "action",
+    "outcome",
+    "reason",
+    "credential",
+    "kind",
+    "organization",
+    "app",
+    "target",
+    "machine",
+    "rotation_id",
+    "rollout_id",
+    "request_id",
+)
+OLD_EVENTS = 300
+
+
+def old_events(connection: Connection) -> None:
+    """Write a log as rotators before the tree did, by the description of their format."""
+    previous = "0" * 64
+    for number in range(1, OLD_EVENTS + 1):
+        at = NOW + timedelta(minutes=number)
+        row: dict[str, Any] = dict.fromkeys(COLUMNS_OF_OLD_EVENTS)
+        row |= {"action": "step.done", "outcome": "ok", "reason": f"ü {number}", "app": "web"}
+        told = {
+            **row,
+            "v": 1,
+            "sequence": number,
+            "at": at.isoformat(timespec="microseconds"),
+            "actor": ["user", "ann@laptop uid=501"],
+            "detail": {"step": "mint"},
+        }
+        data = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        found = hashlib.sha256(bytes.fromhex(previous) + data.encode()).hexdigest()
+        row |= {
+            "sequence": number,
+            "at": (at - EPOCH) // timedelta(microseconds=1),
+            "actor_kind": "user",
+            "actor_name": "ann@laptop uid=501",
+            "detail": '{"step":"mint"}',
+            "previous": previous,
+            "hash": found,
+        }
+        names = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        connection.execute(text(f"INSERT INTO events ({names}) VALUES ({marks})"), row)
+        previous = found
+    connection.execute(text(f"UPDATE event_head SET sequence = {OLD_EVENTS}"))
+    signer = CheckpointSigner(a_ring())
+    message = f"rotator audit checkpoint\n{OLD_EVENTS}\n{previous}\n".encode()
+    connection.execute(
+        text("INSERT INTO checkpoints VALUES (:size, :hash, 0, :key, :signature)"),
+        {
+            "size": OLD_EVENTS,
+            "hash": previous,
+            "key": hashlib.sha256(signer.public_keys[0]).hexdigest()[:16],
+            "signature": base64.b64encode(signer.sign(message)).decode(),
+        },
+    )
+    connection.commit()
+
+
+def all_events(connection: Connection) -> list[Any]:
+    rows = connection.execute(text("SELECT * FROM events ORDER BY sequence"))
+    return [dict(row) for row in rows.mappings()]
+
+
+async def test_an_old_log_becomes_a_tree_goes_on_and_comes_back_as_it_was(empty_url: str) -> None:
+    await schema.upgrade(empty_url, "0002")
+    await looked_at(empty_url, old_events)
+    before = await looked_at(empty_url, all_events)
+    await schema.upgrade(empty_url)
+
+    store, signer = SqlStore(empty_url, a_ring(), SettableClock()), CheckpointSigner(a_ring())
+    found = await verify_log(store, signer)
+    assert (found.fault, found.events, found.checkpoints) == (None, OLD_EVENTS, 1)
+    async with store.unit() as unit:
+        await unit.append(an_event(at=NOW + timedelta(days=1)))
+    await sign_head(store, signer, Actor("worker", "w"), NOW)
+    found = await verify_log(store, signer)
+    assert (found.fault, found.checkpoints) == (None, 2)
+    async with store.view() as unit:
+        key = str(VerifierKey((await unit.log_head()).origin, signer.public_keys[0]))
+        assert len(await unit.events(EventQuery(text="mint", limit=1000))) == OLD_EVENTS
+        assert len(await unit.events(EventQuery(actor="ann", until=NOW + HOUR))) == 50
+    proof = (await prove_inclusion(store, 7, signer)).to_json()
+    assert tlog.proof_holds(proof, key)
+    await store.aclose()
+
+    await schema.downgrade(empty_url, "0002")
+    assert (await looked_at(empty_url, all_events))[:OLD_EVENTS] == before
+    with pytest.raises(DBAPIError, match="append-only"):
+        await changed(empty_url, "DELETE FROM events WHERE sequence = 1")
+    await schema.upgrade(empty_url)
+    assert await looked_at(empty_url, differences) == []

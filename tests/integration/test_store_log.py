@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta, timezone
+from typing import Any
 
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -279,3 +282,121 @@ async def test_workers_are_saved_replaced_and_removed(store: SqlStore) -> None:
         await unit.remove_worker("w1")
     async with store.view() as unit:
         assert await unit.workers() == [second]
+
+
+INDEX_OF = {
+    "app": ("ix_events_app", EventQuery(app="web")),
+    "kind": ("ix_events_kind", EventQuery(kind="secret")),
+    "credential": ("ix_events_credential", EventQuery(credential="session")),
+    "organization": ("ix_events_organization", EventQuery(organization="acme")),
+    "target": ("ix_events_target", EventQuery(target="file:/x")),
+    "machine": ("ix_events_machine", EventQuery(machine="m1")),
+    "actor by kind": ("ix_events_actor_kind", EventQuery(actor="worker")),
+    "actor by name": ("ix_events_actor", EventQuery(actor="ann")),
+    "actor by kind and name": ("ix_events_actor", EventQuery(actor="worker:ho")),
+    "host": ("ix_events_actor_host", EventQuery(actor_host="h")),
+    "uid": ("ix_events_actor_uid", EventQuery(actor_uid=501)),
+    "worker's machine": ("ix_events_actor_machine", EventQuery(actor_machine="m")),
+    "region": ("ix_events_actor_region", EventQuery(actor_region="fra")),
+    "action": ("ix_events_action", EventQuery(action="rotation.parked")),
+    "family of actions": ("ix_events_action", EventQuery(action="rotation")),
+    "outcome": ("ix_events_outcome", EventQuery(outcome="failed")),
+    "rotation": ("ix_events_rotation", EventQuery(rotation_id=an_id(1, 3))),
+    "rollout": ("ix_events_rollout_id", EventQuery(rollout_id=an_id(1, 5))),
+    "request": ("ix_events_request_id", EventQuery(request_id="r")),
+    "app, of an outcome, since and until": (
+        "ix_events_",
+        EventQuery(app="web", outcome="ok", since=NOW, until=NOW + HOUR),
+    ),
+    "actor, of a family, since": (
+        "ix_events_",
+        EventQuery(actor="worker", action="rotation", since=NOW),
+    ),
+    "before": ("autoindex_events|events_pkey", EventQuery(before=3)),
+    "since": ("autoindex_events|events_pkey", EventQuery(since=NOW)),
+    "until": ("autoindex_events|events_pkey", EventQuery(until=NOW + HOUR)),
+    "nothing": ("autoindex_events|events_pkey", EventQuery()),
+    "text": ("VIRTUAL TABLE INDEX|event_words", EventQuery(text="event")),
+}
+
+
+@pytest.mark.parametrize("name", INDEX_OF)
+async def test_a_page_is_found_by_an_index_in_its_order_by(store: SqlStore, name: str) -> None:
+    await appended(store, *SAMPLE, a_full_event())
+    index, query = INDEX_OF[name]
+    plans = await plans_of(store, query)
+    assert plans
+    assert any(re.search(index, plan) for plan in plans)
+    for plan in plans:
+        assert not re.search(r"SCAN events\b|Seq Scan on events\b", plan), plan
+        if name != "text":
+            assert not re.search(r"TEMP B-TREE FOR ORDER|Sort Key", plan), plan
+
+
+async def plans_of(store: SqlStore, query: EventQuery) -> list[str]:
+    """How the database finds the numbers of a page (the rows are then read by number)."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _k: Any, statement: str, parameters: Any, _x: Any, _m: bool) -> None:
+        finds = "FROM events" in statement or "event_words" in statement
+        if finds and "previous" not in statement and "count(" not in statement:
+            asked.append((statement, parameters))
+
+    engine = store._engine.sync_engine
+    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    async with store.view() as unit:
+        await unit.events(query)
+    sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+    how = "EXPLAIN" if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    async with store._engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # A table of six rows is read whole, whatever indexes it has.
+            await connection.exec_driver_sql("SET enable_seqscan = off")
+            await connection.exec_driver_sql("SET enable_bitmapscan = off")
+        found = []
+        for statement, parameters in asked:
+            rows = await connection.exec_driver_sql(f"{how} {statement}", parameters)
+            found.append("\n".join(str(row[-1]) for row in rows.all()))
+    return found
+
+
+async def test_a_search_finds_events_by_words_and_their_beginnings(store: SqlStore) -> None:
+    await appended(
+        store,
+        an_event(1, reason="Laptop stolen in Köln", app="web"),
+        an_event(2, reason="laptops are fine", app="api"),
+        an_event(3, detail={"error": "it was STOLEN_again"}, app="web"),
+    )
+    assert await found(store, EventQuery(text="laptop*")) == [2, 1]
+    assert await found(store, EventQuery(text="LAPTOP")) == [1]
+    assert await found(store, EventQuery(text="STOL* köl*")) == [1]
+    assert await found(store, EventQuery(text="stolen", app="web")) == [3, 1]
+    assert await found(store, EventQuery(text="stolen", before=3)) == [1]
+    assert await found(store, EventQuery(text="stolen", since=NOW + minutes(2))) == [3]
+    many = [an_event(4 + n, reason="frequent", app="web" if n % 50 else "rare") for n in range(400)]
+    await appended(store, *many)
+    assert await found(store, EventQuery(text="frequent", app="rare", limit=3)) == [354, 304, 254]
+    assert len(await found(store, EventQuery(text="freq*", app="web", limit=500))) == 392
+    assert await found(store, EventQuery(text="stolen", app="web")) == [3, 1]
+    assert await found(store, EventQuery(text="top*")) == []
+    assert await found(store, EventQuery(text="stolen_again")) == [3]
+    assert await found(store, EventQuery(text="' OR \" * : --")) == []
+
+
+async def test_time_filters_hold_although_clocks_differ(store: SqlStore) -> None:
+    # Blocks of 256 events, in each of which one comes from a clock that is days ahead or behind.
+    odd = {100: NOW + 5 * 24 * HOUR, 300: NOW - 5 * 24 * HOUR}
+    times = [odd.get(n, NOW + minutes(n)) for n in range(600)]
+    await appended(store, *(an_event(n, at=at) for n, at in enumerate(times)))
+    for since, until in ((0, 50), (290, 310), (500, 10_000), (-10_000, 3), (599, 10_000)):
+        start, end = NOW + minutes(since), NOW + minutes(until)
+        wanted = [n + 1 for n, at in enumerate(times) if start <= at < end][::-1]
+        query = EventQuery(since=start, until=end, limit=1000)
+        assert await found(store, query) == wanted
+        assert await found(store, replace(query, action="rotation")) == wanted
+    late = await found(store, EventQuery(since=NOW + minutes(2000)))
+    assert late == [101]
+    async with store.view() as unit:
+        assert await unit.first_since(NOW + minutes(400)) == 101
+        assert await unit.first_since(NOW + minutes(599)) == 101
+        assert await unit.first_since(NOW + 6 * 24 * HOUR) is None

@@ -14,6 +14,7 @@ from rotator.domain.secret import Secret
 from rotator.fly import caveats as c
 from rotator.fly import macaroon as m
 from rotator.fly.authority import TokenAuthority
+from rotator.kinds.registry import TOKEN_KINDS
 from tests.unit.builders import a_spec, a_target
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +45,10 @@ async def lacking(header: Secret, kind: str) -> str:
     return " ".join(await TokenAuthority(header, Clock()).missing(a_kind(kind)))
 
 
-@pytest.mark.parametrize("kind", ["secret", "deploy-token", "wireguard-peer"])
+TOKENS = [kind.name for kind in TOKEN_KINDS]
+
+
+@pytest.mark.parametrize("kind", ["secret", *TOKENS, "wireguard-peer"])
 async def test_a_token_of_the_organisation_lacks_nothing(kind: str) -> None:
     assert await lacking(a_header((ORGANIZATION, WINDOW)), kind) == ""
 
@@ -83,6 +87,29 @@ async def test_a_wireguard_token_of_flyctl_may_handle_peers_and_only_read_the_re
     header = a_header((ORGANIZATION, c.caveat(c.IF_PRESENT, inner, c.READ)))
     assert await lacking(header, "wireguard-peer") == ""
     assert "deploy tokens" in await lacking(header, "deploy-token")
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+async def test_only_a_token_of_the_organisation_makes_tokens(kind: str) -> None:
+    found = await lacking(a_header((ORGANIZATION, APP)), kind)
+    assert f"may not create {kind.replace('-', ' ')}s: it is limited to apps" in found
+    assert f"may not revoke {kind.replace('-', ' ')}s" in found
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+async def test_a_token_for_nothing_but_making_tokens_is_enough(kind: str) -> None:
+    mutations = c.caveat(c.MUTATIONS, ["createLimitedAccessToken", "deleteLimitedAccessToken"])
+    header = a_header((ORGANIZATION, c.caveat(c.IF_PRESENT, [mutations], c.READ)))
+    assert await lacking(header, kind) == ""
+    bare = a_header((ORGANIZATION, mutations))
+    assert f"may not list {kind.replace('-', ' ')}s" in await lacking(bare, kind)
+
+
+async def test_apps_that_a_token_is_narrowed_to_have_to_be_looked_up() -> None:
+    spec = replace(a_kind("org-token"), params={"narrow.apps": ("web",)})
+    only = c.caveat(c.IF_PRESENT, [c.apps({})], c.ALL_ACTIONS)
+    told = await TokenAuthority(a_header((ORGANIZATION, only)), Clock()).missing(spec)
+    assert any("look the app web up" in each for each in told)
 
 
 async def test_an_expired_token_is_told_and_when_it_expired() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rotator.domain.policy import DisruptionBudget, RolloutPolicy, Strategy
-from rotator.kinds.deploy_token import DeployTokenKind
+from rotator.kinds.registry import TOKEN_KINDS
 from rotator.kinds.secret import SecretKind
 from rotator.kinds.wireguard_peer import WireGuardPeerKind
 from rotator.manifest import parse_manifest
@@ -33,7 +33,8 @@ targets = [ { type = "fly-secret", app = "web", name = "KEY" } ]
 
 def parsed(lines: list[str], more: str = "") -> Manifest:
     # Neither kinds nor targets call Fly while a manifest is read.
-    kinds = (DeployTokenKind(None, None, None), SecretKind(), WireGuardPeerKind(None))  # type: ignore[arg-type]
+    tokens = [kind(None, None, None) for kind in TOKEN_KINDS]  # type: ignore[arg-type]
+    kinds = (*tokens, SecretKind(), WireGuardPeerKind(None))  # type: ignore[arg-type]
     targets = (FlySecretTarget(None), FileTarget())  # type: ignore[arg-type]
     return parse_manifest(
         "\n".join(lines) + more,
@@ -107,8 +108,5 @@ def test_the_credentials_of_the_sample_can_be_taken_all_at_once() -> None:
         line.removeprefix("# ") if n >= first and inside.match(line) else line
         for n, line in enumerate(LINES)
     ]
-    assert {spec.kind for spec in parsed(lines).specs} == {
-        "secret",
-        "deploy-token",
-        "wireguard-peer",
-    }
+    kinds = {spec.kind for spec in parsed(lines).specs}
+    assert kinds >= {"secret", "deploy-token", "wireguard-peer", "org-token"}
