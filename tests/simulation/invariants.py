@@ -11,7 +11,15 @@ from datetime import datetime, timedelta
 from rotator.domain.credential import Credential, Version, VersionState
 from rotator.domain.events import Action
 from rotator.domain.protocol import RULES
-from rotator.domain.rotation import ACTIVE, ENDED, OPEN_ROLLOUTS, Mode, Rotation, RotationState
+from rotator.domain.rotation import (
+    ACTIVE,
+    ENDED,
+    OPEN_ROLLOUTS,
+    Claim,
+    Mode,
+    Rotation,
+    RotationState,
+)
 from rotator.domain.sorting import left_alone_reason, reads_value
 from rotator.engine.checkpoint import Verification
 from rotator.fly import macaroon
@@ -140,10 +148,18 @@ class Promises:
                 self._version_saved(args[0])
             elif name == "save_step":
                 self._step_saved(args[0])
+            if name in ("save_rotation", "save_step", "add_steps"):
+                self._written_under(args[-1])
         if versions:
             self.world_changed()
             self.places_hold_good_values()
         self._one_at_a_time()
+
+    def _written_under(self, claim: Claim | None) -> None:
+        """P3: who has lost a claim writes nothing under it."""
+        present = self._shadow.claims.get(claim.rotation_id) if claim else None
+        if claim is not None and (present is None or present.fence != claim.fence):
+            raise Broken("P3", f"{claim.worker_id} writes under a claim that has passed on")
 
     def _one_at_a_time(self) -> None:
         """P3, in the database."""

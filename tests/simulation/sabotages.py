@@ -26,12 +26,14 @@ from rotator.engine.rollouts import step as rollout_step
 from rotator.engine.step import Result, StepContext
 from rotator.fly import transport
 from rotator.fly.fleet import FlyFleet
+from rotator.store.memory.base import Database
 from rotator.store.memory.fleet import FleetUnit
 from rotator.store.memory.journal import JournalUnit
 from rotator.store.memory.log import LogUnit
 from rotator.store.memory.store import MemoryUnit
 from rotator.store.sealing import KeyRing
 from tests.simulation.drawing import draw
+from tests.simulation.plan import Loss, Plan
 from tests.simulation.runner import Outcome, live_through
 
 Patch = pytest.MonkeyPatch
@@ -40,11 +42,14 @@ MOST_SEEDS = 500
 
 @dataclass(frozen=True)
 class Sabotage:
-    """What is broken, and the promise that breaks with it. `first` is a seed that shows it."""
+    """What is broken, and the promise that breaks with it."""
 
     apply: Callable[[Patch], None]
     promise: str
-    first: int = 1
+    needs: Callable[[Plan], bool] = lambda _: True
+    """What a world must have for it to matter; others are counted, but not lived through."""
+    world: Callable[[int], Plan] = draw
+    """The world of a seed, where what matters would be rare in the drawn ones."""
 
     @property
     def name(self) -> str:
@@ -65,10 +70,10 @@ def caught(sabotage: Sabotage, seeds: Iterable[int] | None = None) -> Caught | N
     """Try seeds until the promise is seen broken. Months of big companies are left out."""
     needed = 0
     for seed in seeds if seeds is not None else range(1, MOST_SEEDS + 1):
-        plan = draw(seed)
-        if plan.days > 10:
-            continue
+        plan = sabotage.world(seed)
         needed += 1
+        if plan.days > 10 or not sabotage.needs(plan):
+            continue
         with Patch.context() as patch:
             sabotage.apply(patch)
             found: Outcome = live_through(plan)
@@ -153,6 +158,13 @@ def take_an_app_that_is_locked(patch: Patch) -> None:
     async def none(*_: Any) -> None:
         return None
 
+    usual = Database.__init__
+
+    def lax(self: Database) -> None:
+        usual(self)
+        self.rollouts.unique = {"uq_rollouts_open": lambda _: None}
+
+    patch.setattr(Database, "__init__", lax)
     patch.setattr(FleetUnit, "lock_app", lock)
     patch.setattr(FleetUnit, "_locked", none)
     patch.setattr(FleetUnit, "open_rollout", none)
@@ -313,11 +325,6 @@ def park_without_a_cause(patch: Patch) -> None:
     patch.setattr(turn, "_parked", lambda *_: Parked("", "", ""))
 
 
-def try_for_ever(patch: Patch) -> None:
-    """No step ever runs out of patience."""
-    patch.setattr(outcome, "exhausted", lambda *_: False)
-
-
 def forget_a_rotation_that_waits(patch: Patch) -> None:
     """A wait without an end to it."""
     usual = JournalUnit.save_rotation
@@ -350,8 +357,6 @@ def forget_to_restore(patch: Patch) -> None:
 
 def rotate_twice_at_a_time(patch: Patch) -> None:
     """Nothing keeps two rotations of a credential apart."""
-    from rotator.store.memory.base import Database
-
     usual = Database.__init__
 
     def lax(self: Database) -> None:
@@ -377,35 +382,92 @@ def _size(_: RolloutPolicy, size: int, __: int = 0) -> int:
     return max(1, size)
 
 
+def _sickly(seed: int) -> Plan:
+    """Machines that often don't become healthy, so that rotations turn back."""
+    rates = (("never_healthy", 0.05),)
+    return replace(draw(seed), rates=rates, database_rates=(), acts=(), kills=(), days=4.0)
+
+
+def _lossy(seed: int) -> Plan:
+    """Answers to mints that get lost, and lists that lag."""
+    plan = draw(seed)
+    losses = tuple(Loss("mint", nth) for nth in range(1, 9))
+    switches = replace(plan.switches, list_lag_seconds=20.0)
+    return replace(plan, losses=losses, switches=switches, rates=(), kills=(), days=4.0)
+
+
+def _with_issuer(plan: Plan) -> bool:
+    return any(c.kind != "secret" for c in plan.credentials)
+
+
+def _with_tokens(plan: Plan) -> bool:
+    return any(c.kind == "deploy-token" for c in plan.credentials)
+
+
+def _loses_a_mint(plan: Plan) -> bool:
+    return _with_issuer(plan) and any(loss.step == "mint" for loss in plan.losses)
+
+
+def _freezes(plan: Plan) -> bool:
+    return plan.workers > 1 and bool(plan.freezes)
+
+
+def _crowded(plan: Plan) -> bool:
+    return len(plan.credentials) > 3 and len(plan.apps) == 1
+
+
+def _parks(plan: Plan) -> bool:
+    return any(act.verb == "renew_api_token" for act in plan.acts)
+
+
+def _drains(plan: Plan) -> bool:
+    return any(c.rollout.drain_seconds and c.kind != "wireguard-peer" for c in plan.credentials)
+
+
+def _rehearses(plan: Plan) -> bool:
+    return any(c.rollout.rehearsal and c.kind != "wireguard-peer" for c in plan.credentials)
+
+
+def _forgets_commits(plan: Plan) -> bool:
+    return dict(plan.database_rates).get("lost_before", 0) >= 0.005
+
+
+def _sleeps(plan: Plan) -> bool:
+    return any(g.suspended or g.down for app in plan.apps for g in app.groups)
+
+
+def _deploys(plan: Plan) -> bool:
+    return any(act.verb == "deploy" for act in plan.acts)
+
+
 SABOTAGES = (
-    Sabotage(forget_what_a_lost_answer_left, "P2"),
+    Sabotage(forget_what_a_lost_answer_left, "P2", _loses_a_mint),
     Sabotage(revoke_before_confirm, "P1"),
     Sabotage(promote_before_confirm, "P1"),
     Sabotage(neither_restart_nor_confirm, "P1"),
-    Sabotage(forget_to_restore, "P1"),
-    Sabotage(repeat_an_unsafe_call, "P2"),
-    Sabotage(trust_a_list_at_once, "P2"),
-    Sabotage(drop_fencing, "P3"),
+    Sabotage(forget_to_restore, "P1", _with_tokens, _sickly),
+    Sabotage(repeat_an_unsafe_call, "P2", _loses_a_mint),
+    Sabotage(trust_a_list_at_once, "P2", _with_tokens, _lossy),
+    Sabotage(drop_fencing, "P3", _freezes),
     Sabotage(claim_what_is_claimed, "P3"),
-    Sabotage(take_an_app_that_is_locked, "P3"),
+    Sabotage(take_an_app_that_is_locked, "P3", _crowded),
     Sabotage(rotate_twice_at_a_time, "P3"),
     Sabotage(restart_all_waves_at_once, "P4"),
     Sabotage(restart_as_many_as_there_are, "P4"),
-    Sabotage(go_on_after_a_failure, "P4"),
+    Sabotage(go_on_after_a_failure, "P4", world=_sickly),
     Sabotage(keep_leases, "P5"),
-    Sabotage(park_without_a_cause, "P5"),
-    Sabotage(try_for_ever, "P5"),
+    Sabotage(park_without_a_cause, "P5", _parks),
     Sabotage(forget_a_rotation_that_waits, "P5"),
-    Sabotage(leave_machines_out_of_the_proxy, "P5"),
-    Sabotage(leave_rehearsals_behind, "P5"),
+    Sabotage(leave_machines_out_of_the_proxy, "P5", _drains),
+    Sabotage(leave_rehearsals_behind, "P5", _rehearses),
     Sabotage(log_a_value, "P6"),
     Sabotage(store_values_unsealed, "P6"),
     Sabotage(put_a_value_into_an_event, "P6"),
-    Sabotage(ignore_an_unknown_commit, "P7"),
+    Sabotage(ignore_an_unknown_commit, "P7", _forgets_commits),
     Sabotage(skip_outcomes, "P7"),
     Sabotage(skip_the_intent_of_an_update, "P7"),
     Sabotage(edit_an_event, "P7"),
     Sabotage(give_leases_back_early, "P8"),
-    Sabotage(wake_what_sleeps, "P8"),
-    Sabotage(overwrite_a_deploy, "P8"),
+    Sabotage(wake_what_sleeps, "P8", _sleeps),
+    Sabotage(overwrite_a_deploy, "P8", _deploys),
 )

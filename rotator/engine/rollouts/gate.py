@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rotator.domain.errors import NotYet, Refused, RetryLater
+from rotator.domain.errors import NotAllowed, NotYet, Refused, RetryLater
 from rotator.domain.policy import OnFailure
 from rotator.domain.rotation import MachineRestart, RestartState, RolloutWish
 from rotator.engine.rollouts.run import RolloutRun
@@ -25,7 +25,7 @@ class Gate:
             policy.failure_budget.of(machines) if lenient and policy.failure_budget else 0
         )
         self._failed: dict[str, str] = {}
-        self._later: RetryLater | None = None
+        self._later: RetryLater | NotAllowed | None = None
         self.pause_wanted = False
 
     @property
@@ -51,7 +51,7 @@ class Gate:
                     f"machine {each.machine_id} in {each.region}: {each.note}"
                 )
 
-    def hold(self, error: RetryLater) -> None:
+    def hold(self, error: RetryLater | NotAllowed) -> None:
         """Something stops the rollout for now; the first such error is kept."""
         self._later = self._later or error
 

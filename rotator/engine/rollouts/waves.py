@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rotator.domain.errors import Held, NotYet, RetryLater
+from rotator.domain.errors import Held, NotAllowed, NotYet, RetryLater
 from rotator.domain.machines import GONE_STATES, Machine
 from rotator.domain.policy import Strategy
 from rotator.domain.rollout import Chain, Method, RolloutPlan
@@ -45,7 +45,7 @@ async def _guarded(gate: Gate, jobs: Iterable[Coroutine[object, object, object]]
     async def one(job: Coroutine[object, object, object]) -> None:
         try:
             await job
-        except RetryLater as error:
+        except (RetryLater, NotAllowed) as error:
             gate.hold(error)
 
     await together([one(job) for job in jobs])
@@ -148,17 +148,17 @@ async def _restart_all(
 
     places = asyncio.Semaphore(run.parts.limits.machines_at_once)
 
-    async def one(row: MachineRestart) -> MachineRestart | RetryLater:
+    async def one(row: MachineRestart) -> MachineRestart | RetryLater | NotAllowed:
         async with places:
             try:
                 return await restart_machine(run, row)
-            except RetryLater as error:
+            except (RetryLater, NotAllowed) as error:
                 return error
 
     results = await together([one(row) for row in rows])
     ended = [each for each in results if isinstance(each, MachineRestart)]
     gate.note(ended)
-    errors = [each for each in results if isinstance(each, RetryLater)]
+    errors = [each for each in results if isinstance(each, RetryLater | NotAllowed)]
     if errors:
         raise next((each for each in errors if not isinstance(each, Held)), errors[0])
     return ended
