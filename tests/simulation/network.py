@@ -108,13 +108,15 @@ class Wire:
         method: str,
         path: str,
         *,
-        params: Mapping[str, object],
+        params: Mapping[str, object] | None,
         content: bytes | None,
         headers: Mapping[str, str],
         timeout: object,
     ) -> httpx.Response:
         """Send a request and give its answer."""
-        asked = Asked(method, path, urlencode(params) if params else "", content or b"")
+        asked = Asked(
+            method, httpx.URL(path).path, urlencode(params) if params else "", content or b""
+        )
         response: Response = await self._send(asked, headers)
         return httpx.Response(
             response.status_code, headers=response.raw_headers, content=bytes(response.body)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rotator.fly import macaroon
 from rotator.simulator import app_secrets, ids, machines, seed, tokens
 from rotator.simulator.model import REGIONS, App, Json, Machine, Organization, Peer, Token
 from rotator.simulator.world import World
@@ -125,7 +124,7 @@ def _stands_already(world: World, org: Organization, plan: CredentialPlan, born:
                 profile_params={"app_id": plan.app},
                 created_at=born,
             )
-            value = macaroon.header_of([token.macaroon])
+            value = tokens.header(token)
         case "wireguard-peer":
             org.next_host += 1
             address = f"fdaa:0:{org.network:x}:a7b:9330:0:a:{org.next_host:x}"

@@ -11,10 +11,9 @@ from rotator.domain.errors import RotatorError
 from rotator.domain.rotation import Actor, Mode, RolloutState, RotationState
 from rotator.engine.request import Wish, abort, request_rotation, retry, undo
 from rotator.engine.rollouts.control import abort_rollout, pause, resume
-from rotator.fly import macaroon
 from rotator.simulator import app_secrets, deploys, leases, machines, tokens
 from rotator.simulator.errors import ApiError
-from rotator.simulator.model import GONE_STATES, App, Machine
+from rotator.simulator.model import GONE_STATES, App, Machine, Token
 from tests.simulation.invariants import SOMEBODY
 from tests.simulation.organization import scale_up
 from tests.simulation.plan import Act
@@ -213,6 +212,6 @@ def _of_a_rollout(machine: Machine) -> bool:
     return "rotator_clone_of" in marks or "rotator_rehearsal" in marks
 
 
-def header_of(token: object) -> str:
-    """The Authorization value of a token."""
-    return macaroon.header_of([token.macaroon])  # type: ignore[attr-defined]
+def header_of(token: Token) -> str:
+    """What a client sends to be somebody: the token with its login."""
+    return tokens.header(token)

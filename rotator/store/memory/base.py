@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from rotator.domain.credential import Credential, Version, VersionState
 from rotator.domain.errors import InputError
 from rotator.domain.events import LoggedEvent
-from rotator.domain.ports import AppLock, Checkpoint, Clock, WorkerRecord
+from rotator.domain.merkle import Frontier
+from rotator.domain.ports import AppLock, Archive, Checkpoint, Clock, LogCursor, WorkerRecord
 from rotator.domain.rotation import (
     ACTIVE,
     OPEN_ROLLOUTS,
@@ -65,6 +66,25 @@ def _active(row: RotationRow) -> str | None:
 
 def _wanting(row: RotationRow) -> bool | None:
     return None if row.rotation.resume_at is None else True
+
+
+KEPT_LEVELS: Final = 8
+"""Of the tree's inner levels every eighth is kept, as on the databases."""
+
+
+@dataclass
+class LogTree:
+    """The Merkle tree over the committed events, and its kept nodes by level."""
+
+    frontier: Frontier = field(default_factory=Frontier)
+    levels: dict[int, list[bytes]] = field(default_factory=dict)
+
+    def push(self, leaf: bytes) -> None:
+        """Append one leaf."""
+        self.levels.setdefault(0, []).append(leaf)
+        for node, found in self.frontier.push(0, leaf):
+            if node.level % KEPT_LEVELS == 0:
+                self.levels.setdefault(node.level, []).append(found)
 
 
 @dataclass
@@ -129,6 +149,10 @@ class Database:
     ledger: Table[int] = field(default_factory=lambda: Table("app_secrets_versions"))
     checkpoints: Table[Checkpoint] = field(default_factory=lambda: Table("checkpoints"))
     workers: Table[WorkerRecord] = field(default_factory=lambda: Table("workers"))
+    archives: Table[Archive] = field(default_factory=lambda: Table("archives"))
+    cursors: Table[LogCursor] = field(default_factory=lambda: Table("log_cursors"))
+    dropped: Table[int] = field(default_factory=lambda: Table("dropped_events"))
+    tree: LogTree = field(default_factory=LogTree)
     events: list[LoggedEvent] = field(default_factory=list)
 
 

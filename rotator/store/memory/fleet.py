@@ -28,13 +28,21 @@ class FleetUnit(UnitBase):
         """By id."""
         return await self._tx.get(self._db.rollouts, rollout_id)
 
-    async def rollouts(self, *, app: str | None = None, limit: int = 50) -> Sequence[Rollout]:
+    async def rollouts(
+        self,
+        *,
+        app: str | None = None,
+        states: frozenset[RolloutState] | None = None,
+        limit: int = 50,
+    ) -> Sequence[Rollout]:
         """Newest first."""
         table = self._db.rollouts
         if app is None:
             found = await self._tx.every(table)
         else:
             found = await self._tx.find(table, "app", app)
+        if states is not None:
+            found = [r for r in found if r.state in states]
         return sorted(found, key=lambda r: r.id, reverse=True)[:limit]
 
     async def rollouts_of(self, rotation_id: str) -> Sequence[Rollout]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
+from rotator.domain.event_words import split_words, words_of
 from rotator.domain.events import Event, LoggedEvent, place
-from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
-from rotator.store.memory.base import UnitBase, own_copy
+from rotator.domain.ports import EventQuery, WorkerRecord
+from rotator.domain.redaction import kept_event
+from rotator.store.memory.log_read import LogReadUnit
 from rotator.store.memory.tables import Table
 
 _HEAD: Table[int] = Table("event_head")
 
 
-class LogUnit(UnitBase):
+class LogUnit(LogReadUnit):
     """The part of a unit that appends and reads events."""
 
     _pending: list[Event]
@@ -21,7 +22,7 @@ class LogUnit(UnitBase):
 
     async def append(self, *events: Event) -> None:
         """Queue for the end of the transaction."""
-        self._pending.extend(replace(e, detail=own_copy(e.detail)) for e in events)
+        self._pending.extend(kept_event(event) for event in events)
 
     async def flush_events(self) -> None:
         """Give the queued events their places, right before the commit. The lock on the head is
@@ -36,32 +37,14 @@ class LogUnit(UnitBase):
 
     async def events(self, query: EventQuery) -> Sequence[LoggedEvent]:
         """Newest first."""
-        await self._tx.begin_statement()
+        gone = await self._gone()
         found: list[LoggedEvent] = []
         for logged in _newest_first(self._db.events, query.before):
-            if len(found) == query.limit:
+            if len(found) == query.limit or logged.sequence <= max(gone, query.after or 0):
                 break
             if _fits(logged.event, query):
                 found.append(logged)
         return found
-
-    async def events_after(self, sequence: int, limit: int) -> Sequence[LoggedEvent]:
-        """In order."""
-        await self._tx.begin_statement()
-        return self._db.events[max(sequence, 0) :][:limit]
-
-    async def head(self) -> LoggedEvent | None:
-        """The newest event."""
-        await self._tx.begin_statement()
-        return self._db.events[-1] if self._db.events else None
-
-    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Insert or replace by sequence."""
-        await self._tx.put(self._db.checkpoints, checkpoint.sequence, checkpoint)
-
-    async def checkpoints(self) -> Sequence[Checkpoint]:
-        """In order."""
-        return sorted(await self._tx.every(self._db.checkpoints), key=lambda c: c.sequence)
 
     async def save_worker(self, worker: WorkerRecord) -> None:
         """Insert or replace by id."""
@@ -83,14 +66,26 @@ def _newest_first(events: list[LoggedEvent], before: int | None) -> Iterator[Log
 
 
 def _fits(event: Event, query: EventQuery) -> bool:
+    actor = event.actor
     exact = (
         (query.app, event.app),
         (query.kind, event.kind),
         (query.credential, event.credential),
+        (query.organization, event.organization),
+        (query.target, event.target),
+        (query.machine, event.machine),
+        (query.actor_host, actor.host),
+        (query.actor_uid, actor.uid),
+        (query.actor_machine, actor.machine),
+        (query.actor_region, actor.region),
         (query.outcome, event.outcome.value),
         (query.rotation_id, event.rotation_id),
+        (query.rollout_id, event.rollout_id),
+        (query.request_id, event.request_id),
     )
     if any(wanted is not None and wanted != found for wanted, found in exact):
+        return False
+    if query.text is not None and not _has_words(event, query.text):
         return False
     action = event.action.value
     if query.action is not None and not f"{action}.".startswith(f"{query.action}."):
@@ -108,3 +103,9 @@ def _actor_begins(event: Event, text: str) -> bool:
         return True
     kind, colon, name = text.partition(":")
     return event.actor.kind == kind and (not colon or event.actor.name.startswith(name))
+
+
+def _has_words(event: Event, text: str) -> bool:
+    """Every word of the text begins a word of the event."""
+    words = words_of(event).split(" ")
+    return all(any(word.startswith(wanted) for word in words) for wanted in split_words(text))
