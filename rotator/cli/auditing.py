@@ -16,7 +16,7 @@ from rotator.cli.text import moment, plain, print_json, print_json_line, say, sh
 from rotator.domain.durations import parse_duration
 from rotator.domain.errors import InputError
 from rotator.domain.event_fields import typed_detail
-from rotator.domain.events import Action, LoggedEvent, Outcome
+from rotator.domain.events import LEAF_COLUMNS, Action, LoggedEvent, Outcome
 from rotator.domain.ports import EventQuery, Store
 from rotator.engine.audit.verify import Verification
 
@@ -27,32 +27,7 @@ PAGE: Final = 1000
 FIRST_PAGE: Final = 50
 LONGEST_TABLE: Final = 10_000
 FOLLOW_SECONDS: Final = 1.0
-COLUMNS: Final = (
-    "sequence",
-    "version",
-    "at",
-    "action",
-    "outcome",
-    "actor_kind",
-    "actor_name",
-    "actor_host",
-    "actor_uid",
-    "actor_machine",
-    "actor_region",
-    "reason",
-    "credential",
-    "kind",
-    "organization",
-    "app",
-    "target",
-    "machine",
-    "rotation_id",
-    "rollout_id",
-    "request_id",
-    "detail",
-    "previous",
-    "hash",
-)
+COLUMNS: Final = ("sequence", *LEAF_COLUMNS, "previous", "hash")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, zip_longest
@@ -63,11 +63,6 @@ class RolloutPlan:
     def waves(self) -> int:
         """How many waves the longest chain has."""
         return max((len(each.waves) for each in self.chains), default=0)
-
-    @property
-    def budgets(self) -> Mapping[str, int]:
-        """For each group that restarts, how many of it may be out of service at once."""
-        return {each.group: each.budget for each in self.chains}
 
     @property
     def idle(self) -> bool:

@@ -246,7 +246,6 @@ class RestartState(StrEnum):
     UPDATING = "updating"
     STARTING = "starting"
     CHECKING = "checking"
-    SOAKING = "soaking"
     SWITCHING = "switching"
     HEALTHY = "healthy"
     REPLACED = "replaced"

@@ -102,6 +102,16 @@ async def _adopted_first(parts: Parts, credential: Credential, now: datetime) ->
 
 
 async def _consider(parts: Parts, credential: Credential, now: datetime) -> Rotation | None:
+    """Queue a rotation if one is due. What keeps it from starting may show only at the commit (a
+    worker beside this one was quicker), and must not hold up the credentials behind it."""
+    try:
+        return await _queued_if_due(parts, credential, now)
+    except (Busy, InputError) as error:
+        _log.info("%s is due but can't start: %s", credential.name, error)
+        return None
+
+
+async def _queued_if_due(parts: Parts, credential: Credential, now: datetime) -> Rotation | None:
     async with parts.store.unit() as unit:
         current = await unit.current_version(credential.id)
         active = await unit.active_rotation(credential.id)
@@ -119,11 +129,7 @@ async def _consider(parts: Parts, credential: Credential, now: datetime) -> Rota
         await unit.append(
             credential_event(parts, credential, Action.CREDENTIAL_DUE, now, why=reason.sentence)
         )
-        try:
-            return await queue(parts, unit, credential, wish)
-        except (Busy, InputError) as error:
-            _log.info("%s is due but can't start: %s", credential.name, error)
-            return None
+        return await queue(parts, unit, credential, wish)
 
 
 @dataclass

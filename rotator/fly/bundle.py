@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -105,11 +104,6 @@ def opaque_fingerprint(text: str) -> str | None:
     if len(text) < SHORTEST_OPAQUE:
         return None
     return hashlib.sha256(_OPAQUE_LABEL + text.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def narrowed_bundle(bundle: Bundle, copies: Sequence[Macaroon]) -> tuple[Macaroon, ...]:
-    """Narrowed copies of a bundle's permission tokens with the discharges that they still need."""
-    return (*copies, *bundle.discharges)
 
 
 def _member(place: int, text: str) -> Member:

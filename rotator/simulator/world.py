@@ -98,10 +98,6 @@ class World:
         """Put a transition on the agenda; it is called with its own time."""
         heapq.heappush(self._agenda, _Planned(at, next(self._order), transition))
 
-    def next_transition(self) -> datetime | None:
-        """When the next planned transition is due."""
-        return self._agenda[0].at if self._agenda else None
-
     def span(self, low: float, high: float) -> timedelta:
         """A random length between two numbers of seconds, shortened by the world's speed."""
         return timedelta(seconds=self.rng.uniform(low, high) / self.speed)

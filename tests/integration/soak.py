@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from rotator.domain.credential import VersionState
 from rotator.domain.errors import RotatorError
-from rotator.domain.events import Action, first_fault
+from rotator.domain.events import Action
 from rotator.domain.ports import EventQuery
 from rotator.domain.rotation import ENDED, RotationState
 from rotator.store.schema import upgrade
@@ -39,6 +39,7 @@ from rotator.store.store import SqlStore, SqlUnit, database_url
 from rotator.store.tables import credentials
 from rotator.system import SystemClock
 from tests.harness import forked
+from tests.harness.chain import first_fault
 from tests.harness.project import Project
 from tests.harness.simulated import Simulated, simulator
 from tests.integration.postgres_server import PostgresServer, postgres_server

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rotator.domain.credential import VersionState
-from rotator.domain.events import first_fault
 from rotator.domain.protocol import SEQUENCES
 from rotator.domain.rotation import Mode, Rotation, RotationState, StepName, StepState
 from tests.harness import forked
+from tests.harness.chain import first_fault
 from tests.harness.project import Project
 from tests.harness.simulated import Simulated, simulator
 

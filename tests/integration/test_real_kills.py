@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from rotator.domain.credential import VersionState
-from rotator.domain.events import first_fault
 from rotator.domain.rotation import RotationState
 from tests.harness import forked
+from tests.harness.chain import first_fault
 from tests.harness.project import Project
 from tests.harness.simulated import simulator
 from tests.integration.postgres_server import NoServer, postgres_server

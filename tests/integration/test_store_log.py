@@ -15,12 +15,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rotator.domain.events import GENESIS, Action, Event, LoggedEvent, Outcome, first_fault
+from rotator.domain.events import GENESIS, Action, Event, LoggedEvent, Outcome
 from rotator.domain.note import VerifierKey
 from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
 from rotator.domain.rotation import Actor
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
+from tests.harness.chain import first_fault
 from tests.integration.store_objects import (
     A_KEY,
     ANOTHER_KEY,

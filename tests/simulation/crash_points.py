@@ -22,7 +22,6 @@ from typing import NamedTuple
 import httpx
 
 from rotator.domain.credential import TargetSpec, Version, VersionState
-from rotator.domain.events import first_fault
 from rotator.domain.ports import EventQuery, Receipt, Store, Target, Unit
 from rotator.domain.rotation import ENDED, Mode, Rotation, RotationState, StepState
 from rotator.domain.secret import Secret
@@ -31,6 +30,7 @@ from rotator.engine.parts import Parts
 from rotator.engine.request import Wish, request_rotation, undo
 from rotator.simulator import leases
 from rotator.simulator.consumers import consumers
+from tests.harness.chain import first_fault
 from tests.simulation.mortal import Life
 from tests.simulation.story import Story, tell
 from tests.simulation.world import OPERATOR

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from rotator.domain.credential import VersionState
-from rotator.domain.events import Action, first_fault
+from rotator.domain.events import Action
 from rotator.domain.ports import Clock, EventQuery
 from rotator.domain.rotation import ENDED, RotationState
 from rotator.fly import macaroon
@@ -16,6 +16,7 @@ from rotator.simulator.deploys import DEPLOYER
 from rotator.simulator.model import Machine
 from rotator.simulator.world import World
 from rotator.store.store import SqlStore
+from tests.harness.chain import first_fault
 
 LOOK_SECONDS = 2.0
 IDLE_LOOK_SECONDS = 600.0

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.cli.text import plain
-from rotator.domain.events import Action, Damage, Event, LoggedEvent, Outcome, first_fault, place
+from rotator.domain.events import Action, Damage, Event, LoggedEvent, Outcome, place
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.fly.redact import MAX_LENGTH, redacted
+from tests.harness.chain import first_fault
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

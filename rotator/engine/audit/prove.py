@@ -9,7 +9,6 @@ from rotator.domain.audit_proof import ConsistencyProof, InclusionProof
 from rotator.domain.errors import InputError, NeedsHuman
 from rotator.domain.events import LogRow, leaf_bytes
 from rotator.domain.merkle import (
-    Frontier,
     Node,
     complete_root,
     consistency_ranges,
@@ -45,13 +44,6 @@ async def _path(unit: Unit, ranges: Sequence[tuple[int, int]]) -> tuple[bytes, .
     for start, end in ranges:
         path.append(folded([await node_hash_of(unit, node) for node in cover(start, end)]))
     return tuple(path)
-
-
-async def root_at(unit: Unit, size: int) -> bytes:
-    """The root that the tree had at some size."""
-    if size == 0:
-        return Frontier().root()
-    return folded([await node_hash_of(unit, node) for node in cover(0, size)])
 
 
 async def prove_inclusion(
