@@ -33,13 +33,15 @@ class Aim:
 
     A machine is done when it holds secrets version `floor`, or when it was renewed after
     `delivered_at`. `rollout_id` is given when a crashed rollout goes on: machines that it has
-    updated but not seen healthy are looked at again.
+    updated but not seen healthy are looked at again. `untouched` are machines that need nothing,
+    because they never took up what a roll-back takes back.
     """
 
     names: frozenset[str]
     floor: int
     delivered_at: datetime | None = None
     rollout_id: str | None = None
+    untouched: frozenset[str] = frozenset()
 
 
 def reads_value(machine: Machine, names: frozenset[str], groups: tuple[str, ...]) -> bool:
@@ -144,6 +146,9 @@ def _place(found: Sorted, machine: Machine, policy: RolloutPolicy, aim: Aim) -> 
     stopped_for_good = machine.state == "stopped" and not _sleeps_by_design(machine)
     group.size += counted or stopped_for_good
     group.down += stopped_for_good and not counted
+    if machine.id in aim.untouched:
+        found.left_out.append(LeftOut(machine, "it never took up the new value"))
+        return
     if _is_done(machine, aim):
         found.up_to_date.append(machine)
     elif not machine.reachable:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from rotator.domain.errors import Drift, NotFound
-from rotator.domain.machines import AppOverview, Lease, Machine
+from rotator.domain.errors import Drift, NotFound, Refused
+from rotator.domain.machines import GONE_STATES, AppOverview, Lease, Machine
 from rotator.fly.call import CHANGE_SECONDS, Call, Effect
 from rotator.fly.limits import APP_ACTIONS, READ_MACHINE
 from rotator.fly.machine_model import MachineModel
@@ -265,6 +265,16 @@ class FlyFleet:
             await self._machines.send(call)
         except NotFound:
             return
+        except (Refused, Drift):
+            if not await self._is_gone(app, machine_id):
+                raise
+
+    async def _is_gone(self, app: str, machine_id: str) -> bool:
+        try:
+            machine = await self.machine(app, machine_id)
+        except NotFound:
+            return True
+        return machine.state in GONE_STATES
 
     async def run_command(
         self, app: str, machine_id: str, command: Sequence[str], *, timeout_seconds: int

@@ -58,6 +58,7 @@ def update(
     running = machine.state in RUNNING_STATES
     launch = not skip_launch and (running or world.switches.update_of_stopped_starts)
     was_up = machine.state == "started"
+    asleep = machine.state == "suspended" and world.switches.update_keeps_snapshot
     turn = _begin(machine)
     machine.config = copy.deepcopy(config)
     machine.skip_secrets = skip_secrets
@@ -74,6 +75,9 @@ def update(
             note(world, machine, at, ("exit", "stopped", "flyd"), _exit(at, requested=True))
         note(world, machine, at, ("update", "replaced", "flyd"))
         note(world, machine, at, ("launch", "created", "user"))
+        if asleep and not launch:
+            machine.state = "suspended"
+            return
         machine.state = "created" if launch else "stopped"
         machine.booted = None
         if launch:

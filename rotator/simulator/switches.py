@@ -34,3 +34,6 @@ class Switches:
     """A new token needs the word of Fly's login service, and comes with its discharge."""
     deploy_tokens_have_features: bool = True
     """A deploy token may also handle WireGuard peers and remote builders."""
+    update_keeps_snapshot: bool = False
+    """Whether a suspended machine that is updated without a launch stays suspended, with its old
+    memory (MACHINES.md 9: verify the state after, else stop)."""

@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 
 from rotator.domain.credential import VersionState
+from rotator.domain.events import Action
 from rotator.domain.machines import Machine as SeenMachine
 from rotator.domain.policy import Probe
+from rotator.domain.ports import EventQuery
 from rotator.domain.rotation import (
     Mode,
     RestartState,
@@ -18,7 +20,7 @@ from rotator.domain.rotation import (
     RotationState,
 )
 from rotator.engine import jobs
-from rotator.engine.request import undo
+from rotator.engine.request import abort, undo
 from rotator.engine.rollouts.control import abort_rollout, pause, resume
 from rotator.simulator import deploys, leases
 from rotator.simulator import machines as fly_machines
@@ -250,6 +252,73 @@ def test_a_paused_rollout_is_aborted_and_everything_goes_back() -> None:
     tell(story)
 
 
+def test_an_abort_in_the_middle_stops_before_the_next_wave_and_everything_goes_back() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        await held(s, "ci-web")
+        before, seen = values(s, "api", "WEB_DEPLOY_TOKEN"), requests_so_far(s)
+        rotation = await asked(s, "ci-web")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.state is RestartState.HEALTHY,
+            lambda: abort(s.parts, rotation.id, OPERATOR, "second thoughts"),
+        )
+        await until(s, rotation, ROLLED_BACK)
+        assert values(s, "api", "WEB_DEPLOY_TOKEN") == before
+        assert len(updates(s, seen)) == 2, "one machine there, and the same one back"
+
+    tell(story)
+
+
+def test_a_machine_whose_drain_was_cut_off_gets_its_traffic_back_when_the_rotation_is_aborted() -> (
+    None
+):
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\ndrain = "30s"'))
+        await held(s, "ci-web")
+        rotation = await asked(s, "ci-web")
+        heir = await killed_when(s, rotation, RestartState.DRAINING)
+        (drained,) = [r for r in (await newest_rollout(heir, "api"))[1] if r.drained_at]
+        cordoned = heir.world.fly.apps["api"].machines[drained.machine_id]
+        cordoned.cordoned = True  # the call went out as the worker died
+        await abort(heir.parts, rotation.id, OPERATOR, "no")
+        await until(heir, rotation, ROLLED_BACK)
+        assert not cordoned.cordoned
+
+    tell(story)
+
+
+def test_a_machine_that_somebody_else_has_cordoned_stays_theirs() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('drain = "3s"'))
+        theirs = machines(s, "api")[0]
+        theirs.cordoned = True
+        await until(s, await asked(s, "ci-web"), SUCCEEDED)
+        assert [m.cordoned for m in machines(s, "api")] == [True, False, False, False]
+
+    tell(story)
+
+
+def test_a_blue_green_switch_that_was_cut_off_and_aborted_gives_the_traffic_back_first() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('strategy = "blue-green"'))
+        await held(s, "ci-web")
+        stood = {m.id for m in machines(s, "api")}
+        start_load(s)
+        rotation = await asked(s, "ci-web")
+        heir = await killed_when(s, rotation, RestartState.SWITCHING)
+        for machine in machines(heir, "api"):  # as a second later: the clones had taken over
+            machine.cordoned = machine.id in stood
+        await abort(heir.parts, rotation.id, OPERATOR, "no")
+        await until(heir, rotation, ROLLED_BACK)
+        assert {m.id for m in machines(heir, "api")} == stood
+        assert not any(m.cordoned for m in machines(heir, "api"))
+        assert failed_requests(heir) == 0
+
+    tell(story)
+
+
 def test_a_rollout_goes_on_within_its_failure_budget_and_says_so() -> None:
     async def story(s: Story) -> None:
         policy = 'on_failure = "continue"\nfailure_budget = 1\nmax_unavailable = 2'
@@ -288,6 +357,22 @@ def test_a_machine_that_flaps_within_the_soak_stops_the_rollout() -> None:
         async with s.parts.store.view() as unit:
             rollouts = await unit.rollouts_of(rotation.id)
         assert "within the soak" in (rollouts[0].error or "")
+
+    tell(story)
+
+
+def test_a_machine_that_the_proxy_puts_to_sleep_within_the_soak_did_what_it_should() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('soak = "1m"\nmax_unavailable = 1'))
+        first = min(machines(s, "api"), key=lambda m: (m.region, m.id))
+        rotation = await asked(s, "ci-web")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.machine_id == first.id and r.healthy_at is not None,
+            lambda: fly_machines.stop(s.world.fly, first, source="proxy"),
+        )
+        await until(s, rotation, SUCCEEDED)
 
     tell(story)
 
@@ -450,7 +535,33 @@ def test_a_sick_machine_stops_the_rollout_also_where_another_one_has_to_wait() -
         await until(s, rotation, ROLLED_BACK)
         async with s.parts.store.view() as unit:
             rollouts = await unit.rollouts_of(rotation.id)
-        assert any(sick.id in (each.error or "") for each in rollouts)
+            (failed,) = [each for each in rollouts if each.state is RolloutState.FAILED]
+            rows = await unit.machine_restarts(failed.id)
+        assert sick.id in (failed.error or "")
+        assert [row.machine_id for row in rows if row.updated_at] == [sick.id]
+
+    tell(story)
+
+
+def test_the_log_tells_how_a_rollout_went_that_stopped_beside_one_that_failed() -> None:
+    async def story(s: Story) -> None:
+        care = 'max_unavailable = 1\nhealth_timeout = "20s"\nstagger = "15s"'
+        second = ', { type = "fly-secret", app = "web", name = "WEB_TOKEN" } ]'
+        await s.apply(token(care).replace(" ]", second))
+        await held(s, "ci-web")
+        rotation = await asked(s, "ci-web")
+        first = min(machines(s, "api"), key=lambda m: (m.region, m.id))
+        await sickened(s, rotation, first)
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            events = await unit.events(EventQuery(rotation_id=rotation.id, limit=1000))
+        told = [
+            (logged.event.app, logged.event.action is Action.STEP_INTENDED)
+            for logged in events
+            if logged.event.detail.get("step") == "roll-out"
+        ]
+        for app in ("api", "web"):
+            assert told.count((app, True)) == told.count((app, False)) > 0, app
 
     tell(story)
 
@@ -603,8 +714,10 @@ def test_sleeping_machines_hold_the_revocation_back_where_the_policy_leaves_them
     tell(story)
 
 
-def test_suspended_machines_lose_their_old_memory_and_stay_down() -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_suspended_machines_lose_their_old_memory_and_stay_down(kept: bool) -> None:
     async def story(s: Story) -> None:
+        s.world.fly.switches.update_keeps_snapshot = kept
         machine = next(m for m in machines(s) if m.state == "started")
         fly_machines.suspend(s.world.fly, machine)
         await s.parts.clock.sleep(5)
@@ -612,6 +725,7 @@ def test_suspended_machines_lose_their_old_memory_and_stay_down() -> None:
         await until(s, await asked(s, "session"), SUCCEEDED)
         s.world.fly.advance()
         assert machine.state == "stopped"
+        assert machine.booted is None, "nothing of the old value is left to resume"
 
     tell(story)
 
@@ -788,6 +902,22 @@ def test_a_rollout_makes_a_release_and_does_without_where_fly_refuses(refused: b
             for m in (*machines(s), *machines(s, "web", "worker"))
         }
         assert shown == {str(rollout.release_version)} == {str(app.releases[-1].version)}
+
+    tell(story)
+
+
+def test_a_deploys_release_is_not_taken_for_one_that_never_came_about() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session())
+        app = s.world.fly.apps["web"]
+        theirs = deploys.new_release(s.world.fly, app, s.parts.clock.now(), "somebody's deploy")
+        theirs.status = "running"
+        s.world.fly.faults.add(Fault("dropped", Match("POST", "/api/v1/releases", "")))
+        before = len(app.releases)
+        await until(s, await asked(s, "session"), SUCCEEDED)
+        assert len(app.releases) == before
+        assert theirs.status == "running"
+        assert (await newest_rollout(s))[0].release_version is None
 
     tell(story)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from rotator.domain.credential import CredentialStatus, Issued, VersionState
-from rotator.domain.errors import Refused
+from rotator.domain.errors import Busy, Refused
 from rotator.domain.events import Action
-from rotator.domain.ports import Evidence
-from rotator.domain.rotation import Mode, RotationState, StepName
+from rotator.domain.ports import Evidence, Store, Unit
+from rotator.domain.rotation import Mode, Rotation, RotationState, StepName
 from rotator.domain.secret import Secret
 from rotator.engine import jobs
 from rotator.engine.request import Wish, abort, request_rotation, retry
@@ -199,5 +202,66 @@ def test_a_year_of_rotations_leaves_one_token_and_no_sealed_value_but_its_own() 
         versions = await s.versions("ci-web")
         assert len(versions) >= 18
         assert [v.state for v in versions if v.sealed] == [VersionState.CURRENT]
+
+    tell(story)
+
+
+class QuickerElsewhere:
+    """A store in which another worker was quicker once: the transaction in which a method of this
+    name was called ends as one that broke a unique index. PostgreSQL may say so only then."""
+
+    def __init__(self, inner: Store, method: str) -> None:
+        self._inner, self._method = inner, method
+        self.refused: list[object] = []
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Unit]:
+        """A transaction for writing."""
+        async with self._inner.unit() as unit:
+            calls: list[object] = []
+            original = getattr(unit, self._method)
+
+            async def noted(what: object, *more: object) -> None:
+                calls.append(what)
+                await original(what, *more)
+
+            setattr(unit, self._method, noted)
+            yield unit
+            if calls and not self.refused:
+                self.refused = calls
+                raise Busy("another worker was quicker")
+
+    def view(self) -> AbstractAsyncContextManager[Unit]:
+        """A transaction for reading."""
+        return self._inner.view()
+
+
+def test_a_credential_that_another_worker_queued_first_holds_up_nobody_behind_it() -> None:
+    """On PostgreSQL the unique index may speak only when the transaction ends."""
+
+    async def story(s: Story) -> None:
+        monthly = SECRET.replace('kind = "secret"', 'kind = "secret"\npolicy = { every = "30d" }')
+        await s.apply(MONTHLY + monthly)
+        await s.parts.clock.sleep(61 * 86_400)
+        store = QuickerElsewhere(s.parts.store, "add_rotation")
+        queued = await jobs.find_due(replace(s.parts, store=store))
+        names = {rotation.credential_name for rotation in queued}
+        (refused,) = store.refused
+        assert isinstance(refused, Rotation)
+        assert names == {"ci-web", "session"} - {refused.credential_name}
+        due = [e for e in await s.actions() if e is Action.CREDENTIAL_DUE]
+        assert len(due) == 1, "what was refused has left no event"
+
+    tell(story)
+
+
+def test_a_manifest_that_another_worker_takes_up_at_the_same_moment_is_looked_at_again() -> None:
+    async def story(s: Story) -> None:
+        store = QuickerElsewhere(s.parts.store, "save_credential")
+        beside = Story(s.world, replace(s.parts, store=store), s.life)
+        await beside.apply(MONTHLY + SECRET)
+        assert store.refused
+        async with s.parts.store.view() as unit:
+            assert {c.name for c in await unit.credentials()} == {"ci-web", "session"}
 
     tell(story)

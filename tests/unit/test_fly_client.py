@@ -404,3 +404,11 @@ async def test_a_lease_is_read_bare_and_wrapped_and_its_time_is_sent_both_ways()
 async def test_releasing_a_lease_that_is_gone_is_success() -> None:
     fly = Fly(no(404, {"error": "lease not found"}))
     await fly.client.fleet.release_lease("web", "m", LEASE)
+
+
+async def test_destroying_what_is_gone_already_is_success_whatever_fly_calls_it() -> None:
+    gone = no(412, {"error": "failed_precondition: machine is destroyed"})
+    for seen in (ok(MACHINE | {"state": "destroyed"}), no(404)):
+        await Fly(gone, seen).client.fleet.destroy("web", "m", None)
+    with pytest.raises(Drift):
+        await Fly(gone, ok(MACHINE)).client.fleet.destroy("web", "m", None)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from rotator.domain.errors import Drift, NotFound, Refused, RetryLater, RotatorError
+from rotator.domain.errors import Drift, NotFound, NotYet, Refused, RetryLater, RotatorError
 from rotator.domain.events import Action, Outcome
 from rotator.domain.machines import GONE_STATES, MARK_ROLLOUT, Lease, Machine
 from rotator.domain.rotation import MachineRestart, RestartState
@@ -108,14 +108,10 @@ async def _drain(
 
 
 async def _back_in_service(run: RolloutRun, restart: MachineRestart, lease: Lease) -> None:
-    """After a failure in between: give the machine its traffic back, as well as that goes now. The
-    next try of the rollout looks after what is still cordoned."""
-    if restart.drained_at is None:
-        return
-    try:
+    """After a failure in between: give the machine its traffic back. Where that fails too, its
+    error counts: a record that ended now would leave the machine out of the proxy."""
+    if restart.drained_at is not None:
         await run.parts.fleet.uncordon(run.rollout.app, restart.machine_id, lease)
-    except RotatorError:
-        return
 
 
 async def _bring_up_to(
@@ -172,6 +168,9 @@ async def _settle_asleep(
     machine = await wait_started(run, machine)
     if machine.state in ("suspended", "suspending"):
         await run.parts.fleet.stop(run.rollout.app, machine.id, lease)
+        machine = await wait_started(run, machine)
+        if machine.state in ("suspended", "suspending"):
+            raise NotYet(f"{machine.id} still keeps its snapshot with the old value")
         return await end(run, restart, RestartState.ASLEEP, "its old snapshot was dropped")
     if machine.running:
         woken = replace(restart, note="it was started meanwhile")

@@ -11,7 +11,6 @@ from rotator.domain.machines import Machine
 from rotator.domain.ports import AppLock, Unit
 from rotator.domain.rollout import RolloutPlan, plan_rollout
 from rotator.domain.rotation import MachineRestart, RestartState, Rollout, RolloutState
-from rotator.domain.sorting import LeftOut
 from rotator.engine.adoption import may_hold
 from rotator.engine.rollouts.run import FleetView, Ledger, RolloutRun
 from rotator.engine.rollouts.wanted import Wanted
@@ -26,26 +25,22 @@ def planned(
 ) -> RolloutPlan:
     """Plan over these machines; a roll-back leaves out who never took the value up. `rows` are what
     the rollout has done already: a group whose canary has passed needs no other."""
-    spared: list[LeftOut] = []
+    untouched: frozenset[str] = frozenset()
     if wanted.undoes is not None:
         number, begun = wanted.undoes
-        spared = [
-            LeftOut(m, "it never took up the new value")
-            for m in machines
-            if not may_hold(m, floor=number, delivered_at=begun)
-        ]
-    untouched = {left.machine.id for left in spared}
-    plan = plan_rollout(
-        [m for m in machines if m.id not in untouched],
+        untouched = frozenset(
+            m.id for m in machines if not may_hold(m, floor=number, delivered_at=begun)
+        )
+    return plan_rollout(
+        machines,
         wanted.policy,
-        replace(wanted.aim, rollout_id=rollout_id),
+        replace(wanted.aim, rollout_id=rollout_id, untouched=untouched),
         repairing=wanted.repairing,
         forced=wanted.emergency,
         past_canaries=frozenset(
             row.process_group for row in rows if row.state is RestartState.HEALTHY and row.wave
         ),
     )
-    return replace(plan, left_out=(*plan.left_out, *spared))
 
 
 async def begin(
@@ -84,6 +79,9 @@ async def begin(
         resumed=resumed,
         rows={row.machine_id: row for row in rows} if resumed else {},
     )
+    if left is not None and not resumed:
+        # Before the record that says so is closed: after a crash nobody would look there again.
+        await _give_back_traffic(run, [r.machine_id for r in rows if _cordoned_by_us(r)])
     async with parts.store.unit() as unit:
         if left is not None and not resumed:
             await _overtake(unit, left, rollout.id, lock, now)
@@ -91,8 +89,6 @@ async def begin(
         await unit.link_rollout(rollout.id, ctx.rotation.id)
         if not resumed:
             await unit.append(run.event(Action.ROLLOUT_STARTED, Outcome.INTENT))
-    if left is not None and not resumed:
-        await _give_back_traffic(run, [r.machine_id for r in rows if _cordoned_by_us(r)])
     await record_plan(run, plan)
     return run, plan
 
@@ -127,7 +123,7 @@ def _cordoned_by_us(row: MachineRestart) -> bool:
 
 
 async def _give_back_traffic(run: RolloutRun, machine_ids: list[str]) -> None:
-    """Machines that the abandoned rollout was draining are put back into the proxy."""
+    """Machines that an overtaken rollout was draining are put back into the proxy."""
     if not machine_ids:
         return
     present = {m.id: m for m in await run.fleet.fresh()}

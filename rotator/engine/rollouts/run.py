@@ -64,6 +64,10 @@ class FleetView:
                 self._taken_at = begun
             return self._machines
 
+    def forget(self) -> None:
+        """Machines came or went by our own doing: the next who asks gets a new list."""
+        self._taken_at = None
+
     async def recent(self) -> Sequence[Machine]:
         """The machines as they were a moment ago."""
         return await self.since(self._parts.clock.now() - _RECENT)

@@ -73,7 +73,9 @@ async def _until_done(run: RolloutRun, wanted: Wanted, plan: RolloutPlan, gate: 
     noticed = False
     for _ in range(run.parts.limits.rollout_passes):
         present = await run.fleet.recent()
-        await destroy_leftovers(run, plan.leftovers, present)
+        if plan.leftovers:
+            await destroy_leftovers(run, plan.leftovers, present)
+            run.fleet.forget()
         await _uncordon_left(run, plan)
         await run_plan(run, plan, gate)
         if gate.problem and not gate.within_budget:
