@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-RUNS ?= 100
+RUNS ?= 10000
 
 # Hundreds of our processes start in the tests; each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE

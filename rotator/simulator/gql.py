@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from graphql import (
@@ -57,12 +57,21 @@ def sdl() -> str:
 def root_fields(body: bytes) -> tuple[str, ...]:
     """The root fields that a request asks for; none when it can't be read."""
     try:
-        document = parse(str(json.loads(body)["query"]))
+        return _root_fields(str(json.loads(body)["query"]))
     except (ValueError, KeyError, TypeError, GraphQLError):
         return ()
+
+
+def changes(fields: tuple[str, ...]) -> bool:
+    """Whether one of these root fields is a mutation."""
+    return not _MUTATIONS.keys().isdisjoint(fields)
+
+
+@lru_cache(maxsize=256)
+def _root_fields(query: str) -> tuple[str, ...]:
     return tuple(
         selection.name.value
-        for definition in document.definitions
+        for definition in parse(query).definitions
         if isinstance(definition, OperationDefinitionNode)
         for selection in definition.selection_set.selections
         if isinstance(selection, FieldNode)

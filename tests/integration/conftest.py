@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rotator.store import schema
+from rotator.store.memory import MemoryStore
 from rotator.store.store import SqlStore, make_engine
 from rotator.store.store import database_url as parsed_url
 from tests.integration.postgres_server import NoServer, PostgresServer, postgres_server
@@ -100,10 +101,36 @@ def clock() -> SettableClock:
     return SettableClock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What a test asks of `store` alone, the store in memory has to give as well; but for what a
+    database does when it fails."""
+    if "store_url" not in metafunc.fixturenames or "database_url" in metafunc.fixturenames:
+        return
+    failing = metafunc.module.__name__.endswith("test_store_failures")
+    backends = ["sqlite", "postgresql"] if failing else ["memory", "sqlite", "postgresql"]
+    metafunc.parametrize("store_url", backends, indirect=True)
+
+
 @pytest.fixture
-async def store(database_url: str, clock: SettableClock) -> AsyncIterator[SqlStore]:
+def store_url(request: pytest.FixtureRequest) -> str | None:
+    """Where `store` is: at `database_url` if the test looks at that as well; None for memory."""
+    backend = getattr(request, "param", None)
+    if backend == "memory":
+        return None
+    url = request.getfixturevalue(f"{backend}_url" if backend else "database_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+async def store(
+    store_url: str | None, clock: SettableClock
+) -> AsyncIterator[SqlStore | MemoryStore]:
     """A store on a fresh database, with a fixed key."""
-    store = SqlStore(database_url, a_ring(), clock)
+    if store_url is None:
+        yield MemoryStore(a_ring(), clock)
+        return
+    store = SqlStore(store_url, a_ring(), clock)
     yield store
     await store.aclose()
 

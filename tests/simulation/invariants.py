@@ -1,176 +1,378 @@
-"""The promises, looked at from outside: the simulator's truth and the database, not the engine."""
+"""The promises, looked at from outside after every simulated event.
+
+The simulator's truth and what is committed are held against each other; the engine is not asked.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
-from rotator.domain.credential import VersionState
+from rotator.domain.credential import Credential, Version, VersionState
 from rotator.domain.events import Action
-from rotator.domain.ports import Clock, EventQuery
-from rotator.domain.rotation import ENDED, RotationState
+from rotator.domain.protocol import RULES
+from rotator.domain.rotation import (
+    ACTIVE,
+    ENDED,
+    OPEN_ROLLOUTS,
+    Claim,
+    Mode,
+    Rotation,
+    RotationState,
+)
+from rotator.domain.sorting import left_alone_reason, reads_value
+from rotator.engine.checkpoint import Verification
 from rotator.fly import macaroon
+from rotator.fly.machine_model import MachineModel
+from rotator.kinds import wg_quick
 from rotator.simulator import leases, tokens
-from rotator.simulator.consumers import Consumer, consumers
-from rotator.simulator.deploys import DEPLOYER
-from rotator.simulator.model import Machine
+from rotator.simulator.model import GONE_STATES, Machine, Token
+from rotator.simulator.views import machine_view
 from rotator.simulator.world import World
-from rotator.store.store import SqlStore
-from tests.harness.chain import first_fault
+from tests.simulation.broken import Broken
+from tests.simulation.plan import CredentialPlan
+from tests.simulation.process import Write
+from tests.simulation.shadow import Shadow
 
-LOOK_SECONDS = 2.0
-IDLE_LOOK_SECONDS = 600.0
 LONGEST_LEASE = timedelta(minutes=2)
+SOMEBODY = "somebody@example.com"
+HOLDING = frozenset({"started", "starting", "suspending", "suspended"})
+OUT_OF_USE = frozenset({VersionState.REVOKED, VersionState.DISCARDED})
 
 
-class Broken(AssertionError):
-    """A promise that does not hold."""
+class Promises:
+    """P1, P2, P3, P5 and P6 over the whole world."""
 
-    def __init__(self, promise: str, what: str) -> None:
-        super().__init__(f"{promise}: {what}")
-
-
-class Monitor:
-    """Looks at everything again and again."""
-
-    def __init__(self, fly: World, store: SqlStore, turn: asyncio.Lock) -> None:
-        self._fly, self._store, self._turn = fly, store, turn
+    def __init__(
+        self,
+        fly: World,
+        shadow: Shadow,
+        plans: dict[str, CredentialPlan],
+        files: dict[str, str],
+        rotators: Callable[[], set[str]],
+    ) -> None:
+        self._fly, self._shadow, self._plans, self._files = fly, shadow, plans, files
+        self._rotators = rotators
+        self._tokens: dict[str, Token | None] = {}
+        self._bad: dict[str, Version] = {}
+        self.by_hand: set[str] = set()
+        """Values that somebody else has written over a target of rotator's."""
         self.looks = 0
-        self.ran_out: set[str] = set()
-        self._requests = 0
 
-    async def watch(self, clock: Clock) -> None:
-        """Look while the world lives: often while something happens, seldom while nothing does."""
-        while True:
-            self._fly.advance()
-            self.check_now()
-            busy = bool(self._fly.log) and self._fly.log[-1].seq != self._requests
-            self._requests = self._fly.log[-1].seq if self._fly.log else 0
-            await clock.sleep(LOOK_SECONDS if busy else IDLE_LOOK_SECONDS)
+    # -- after every event of the world
 
-    def check_now(self) -> None:
-        """What has to hold at every instant."""
+    def world_changed(self) -> None:
+        """A machine has moved, somebody has done something, or a request has had an effect."""
         self.looks += 1
-        for consumer in consumers(self._fly):
-            if consumer.accepted is False:
-                if self._ran_out(consumer):
-                    self.ran_out.add(consumer.secret)
-                    continue
-                raise Broken(
-                    "P1",
-                    f"{consumer.app}/{consumer.machine} holds a {consumer.secret} "
-                    "that the issuer refuses",
-                )
         for app in self._fly.apps.values():
-            groups: dict[str, list[Machine]] = {}
+            owners: set[str] = set()
             for machine in app.machines.values():
-                self._check_lease_is_short(machine)
-                if self._taken_out(machine):
-                    groups.setdefault(machine.group, []).append(machine)
-            for group, away in groups.items():
-                running = [m for m in app.machines.values() if m.group == group and m.booted]
-                if len(away) > max(1, len(running) // 2):
-                    names = ", ".join(m.id for m in away)
-                    raise Broken("P4", f"{app.name}/{group}: {names} are away at once")
+                self._leases(machine, owners)
+                if machine.booted is not None and machine.state in HOLDING:
+                    self._holds_good_values(machine)
+            if len(owners) > 1:
+                raise Broken("P3", f"{app.name} is rolled out by {' and '.join(sorted(owners))}")
 
-    def _check_lease_is_short(self, machine: Machine) -> None:
-        """A lease of ours that outlives a crash must not block a team's deploys for long."""
-        lease = leases.standing(self._fly, machine)
-        if lease is None or lease.owner == DEPLOYER:
+    def _leases(self, machine: Machine, owners: set[str]) -> None:
+        lease = machine.lease
+        if lease is None or leases.standing(self._fly, machine) is None:
             return
+        if not lease.description.startswith("rotator"):
+            return
+        owners.add(lease.description)
         if lease.expires_at - self._fly.now() > LONGEST_LEASE:
-            raise Broken("P5", f"{machine.id} is leased until {lease.expires_at} by {lease.owner}")
+            raise Broken("P5", f"{machine.id} is leased by rotator until {lease.expires_at}")
 
-    def _ran_out(self, consumer: Consumer) -> bool:
-        """Whether the value was not revoked but reached its end: what a rotation that waits for a
-        person comes to in time, as it is meant to (credentials of a dead rotator fail closed)."""
-        machine = self._fly.apps[consumer.app].machines[consumer.machine]
+    def _holds_good_values(self, machine: Machine) -> None:
+        """P1: every value that a machine holds is one that its issuer accepts."""
         assert machine.booted is not None
-        (token, *_) = macaroon.permission_tokens(machine.booted.values[consumer.secret])
-        record = tokens.find(self._fly, token)
-        return record is not None and record.revoked_at is None
+        if machine.skip_secrets or machine.app.org.slug != "acme":
+            return
+        for name, value in machine.booted.values.items():
+            why = self._why_refused(value)
+            if why and self._is_a_consumer(machine, name, value):
+                raise Broken("P1", f"{machine.app.name}/{machine.id} holds a {name} {why}")
 
-    def _taken_out(self, machine: Machine) -> bool:
-        """Held by rotator and between two boots."""
-        lease = leases.standing(self._fly, machine)
-        if lease is None or lease.owner == DEPLOYER:
+    def _why_refused(self, value: str) -> str | None:
+        token = self._token(value)
+        if token is not None and token.revoked_at is not None and token.revoked_by != SOMEBODY:
+            return f"that is revoked ({token.name})"
+        version = self._bad.get(value)
+        return f"that is {version.state.value} ({version.id})" if version else None
+
+    def _token(self, value: str) -> Token | None:
+        if value not in self._tokens:
+            found: Token | None = None
+            if value.startswith("FlyV1"):
+                (made, *_) = macaroon.permission_tokens(value)
+                found = tokens.find(self._fly, made)
+            self._tokens[value] = found
+        return self._tokens[value]
+
+    def _is_a_consumer(self, machine: Machine, name: str, value: str) -> bool:
+        """Whether rotator answers for the value that this machine reads under this name."""
+        credential = self._reader_of(machine.app.name, name)
+        if credential is None or self._gap_is_wanted(credential, value):
             return False
-        return machine.booted is not None and machine.state not in (
-            "started",
-            "stopped",
-            "suspended",
-            "created",
-        )
+        plan = self._plans[credential.name]
+        view = machine_view(self._fly, machine)
+        seen = MachineModel.model_validate(view).plain(machine.app.name)
+        if not reads_value(seen, frozenset({name}), plan.rollout.groups):
+            return False
+        hurried = any(r.mode is not Mode.NORMAL for r in self._shadow.rotations_of(credential.id))
+        return not (left_alone_reason(seen) and hurried)
 
-    async def check_end(self) -> None:
-        """What has to hold when everything has settled."""
-        self._fly.advance()
-        self.check_now()
-        async with self._turn, self._store.view() as unit:
-            rotations = await unit.rotations(limit=10_000)
-            credentials = await unit.credentials()
-            versions = [v for c in credentials for v in await unit.versions(c.id)]
-            events = list(reversed(await unit.events(EventQuery(limit=1_000_000))))
-        for rotation in rotations:
+    def _reader_of(self, app: str, name: str) -> Credential | None:
+        for credential in self._shadow.credentials.values():
+            plan = self._plans.get(credential.name)
+            if plan is not None and ("fly-secret", app, name) in plan.targets:
+                return credential
+        return None
+
+    def _gap_is_wanted(self, credential: Credential, value: str) -> bool:
+        """`--revoke-first` is asked for with a gap; and what somebody else put there is theirs."""
+        rotations = self._shadow.rotations_of(credential.id)
+        return any(r.mode is Mode.REVOKE_FIRST for r in rotations) or value in self.by_hand
+
+    # -- after every commit
+
+    def committed(self, writes: list[Write]) -> None:
+        """Something was committed, and the shadow knows it."""
+        ended, versions = False, False
+        for name, args, _ in writes:
+            if name in ("save_rotation", "reopen_rotation"):
+                self._rotation_saved(self._shadow.rotations[args[0].id])
+                ended = ended or args[0].state in ENDED
+            elif name == "save_version":
+                versions = True
+                self._version_saved(args[0])
+            elif name == "save_step":
+                self._step_saved(args[0])
+            if name in ("save_rotation", "save_step", "add_steps"):
+                self._written_under(args[-1])
+        if versions:
+            self.world_changed()
+            self.places_hold_good_values()
+        self._one_at_a_time()
+
+    def _written_under(self, claim: Claim | None) -> None:
+        """P3: who has lost a claim writes nothing under it."""
+        present = self._shadow.claims.get(claim.rotation_id) if claim else None
+        if claim is not None and (present is None or present.fence != claim.fence):
+            raise Broken("P3", f"{claim.worker_id} writes under a claim that has passed on")
+
+    def _one_at_a_time(self) -> None:
+        """P3, in the database."""
+        active: dict[str, str] = {}
+        for rotation in self._shadow.rotations.values():
+            if rotation.state in ACTIVE:
+                other = active.setdefault(rotation.credential_id, rotation.id)
+                if other != rotation.id:
+                    raise Broken("P3", f"{rotation.id} and {other} rotate the same credential")
+        rolling: dict[str, str] = {}
+        for rollout in self._shadow.rollouts.values():
+            if rollout.state in OPEN_ROLLOUTS:
+                other = rolling.setdefault(rollout.app, rollout.id)
+                if other != rollout.id:
+                    raise Broken("P3", f"{rollout.id} and {other} roll {rollout.app} out")
+
+    def _version_saved(self, version: Version) -> None:
+        value = self._shadow.values.get(version.id)
+        if value is not None and version.state in OUT_OF_USE:
+            self._bad[value] = version
+        if version.state is VersionState.CURRENT and version.rotation_id is not None:
+            self._proven(version)
+
+    def _proven(self, version: Version) -> None:
+        """P1: what is promoted is in use, so that nothing depends on the old value any more."""
+        credential = self._shadow.credentials[version.credential_id]
+        value = self._shadow.values.get(version.id)
+        rotation = self._shadow.rotations.get(version.rotation_id or "")
+        plan = self._plans.get(credential.name)
+        if value is None or rotation is None or plan is None or rotation.mode is not Mode.NORMAL:
+            return
+        for target in plan.targets:
+            if target[0] != "fly-secret" or target[1] not in self._fly.apps:
+                continue
+            for machine in self._fly.apps[target[1]].machines.values():
+                held = machine.booted.values.get(target[2]) if machine.booted else None
+                if machine.state != "started" or held in (value, None) or held in self.by_hand:
+                    continue
+                if self._is_a_consumer(machine, target[2], held or ""):
+                    raise Broken(
+                        "P1", f"{version.id} is promoted, but {machine.id} has another {target[2]}"
+                    )
+
+    def _rotation_saved(self, rotation: Rotation) -> None:
+        if rotation.state is RotationState.PARKED:
+            told = rotation.parked
+            if told is None or not (told.cause and told.safe and told.next_command):
+                raise Broken("P5", f"rotation {rotation.id} is parked without cause or next step")
+        elif rotation.state not in ENDED and rotation.resume_at is None:
+            raise Broken("P5", f"rotation {rotation.id} is {rotation.state} and wants no worker")
+        if rotation.state in (RotationState.SUCCEEDED, RotationState.ROLLED_BACK):
+            self._nothing_left(rotation)
+
+    def _step_saved(self, step: object) -> None:
+        name, attempt = step.name, step.attempt  # type: ignore[attr-defined]
+        if attempt > RULES[name].attempts + 1:
+            raise Broken("P5", f"{name} is tried for the {attempt}th time")
+
+    def _nothing_left(self, rotation: Rotation) -> None:
+        """P2: of an ended rotation's name the issuer holds its new value, or nothing."""
+        new = self._shadow.versions.get(rotation.new_version_id or "")
+        keep = new.issued.ref if new and new.issued and new.state not in OUT_OF_USE else None
+        for ref, name in self._living():
+            if name[-26:].upper() == rotation.id and ref != keep:
+                raise Broken("P2", f"{name} is left over: rotation {rotation.id} has ended")
+
+    def _living(self) -> Iterator[tuple[str, str]]:
+        now = self._fly.now()
+        for token in self._fly.tokens.values():
+            if token.revoked_at is None and token.expires_at > now:
+                yield token.id, token.name
+        for org in self._fly.organizations.values():
+            for name in org.peers:
+                yield name, name
+
+    # -- places that consumers read by themselves
+
+    def places_hold_good_values(self) -> None:
+        """P1: what stands at a target may be read at any time, so it is accepted at any time."""
+        for credential in self._shadow.credentials.values():
+            plan = self._plans.get(credential.name)
+            for target in plan.targets if plan else ():
+                value = self._standing(target)
+                if value is None or self._gap_is_wanted(credential, value):
+                    continue
+                why = self._why_refused(value) or self._dead_peer(value)
+                if why:
+                    raise Broken("P1", f"{':'.join(target)} holds a value {why}")
+
+    def _standing(self, target: tuple[str, ...]) -> str | None:
+        if target[0] == "file":
+            return self._files.get(target[1])
+        app = self._fly.apps.get(target[1])
+        secret = app.secrets.get(target[2]) if app else None
+        return secret.value if secret else None
+
+    def _dead_peer(self, value: str) -> str | None:
+        if "PrivateKey" not in value:
+            return None
+        (line,) = (text for text in value.splitlines() if text.startswith("PrivateKey"))
+        key = wg_quick.public_key(line.partition("=")[2].strip())
+        peers = self._fly.organizations["acme"].peers.values()
+        return None if any(p.public_key == key for p in peers) else "whose peer is removed"
+
+    # -- from time to time, and at the end
+
+    def nobody_is_forgotten(self, now: datetime, slack: timedelta) -> None:
+        """P5: what wants a worker gets one."""
+        for rotation in self._shadow.rotations.values():
+            if rotation.state in ENDED:
+                continue
+            if rotation.resume_at is None or rotation.resume_at < now - slack:
+                raise Broken(
+                    "P5",
+                    f"{rotation.state} rotation {rotation.id} waits since {rotation.resume_at}",
+                )
+
+    def no_value_shows(self, texts: list[str]) -> None:
+        """P6: no value is in any of these texts."""
+        everything = "\n".join(texts)
+        for version_id, value in self._shadow.values.items():
+            bare = value.removeprefix("FlyV1 ")
+            if bare in everything:
+                raise Broken("P6", f"the value of {version_id} can be read")
+
+    def settled(self, cordoned: set[str]) -> None:
+        """What has to hold when faults have stopped and everything has come to rest."""
+        for rotation in self._shadow.rotations.values():
             if rotation.state not in ENDED:
                 raise Broken(
                     "P5", f"rotation {rotation.id} is {rotation.state} after all this time"
                 )
-            if rotation.state is RotationState.PARKED and rotation.parked is None:
-                raise Broken("P5", f"rotation {rotation.id} is parked without a cause")
-        turned = (RotationState.PARKED, RotationState.ROLLED_BACK)
-        if self.ran_out and not any(r.state in turned for r in rotations):
-            raise Broken("P1", f"{sorted(self.ran_out)} ran out although every rotation went well")
-        parked = {r.credential_id for r in rotations if r.state is RotationState.PARKED}
-        held = {
-            v.issued.ref
-            for v in versions
-            if v.issued is not None and v.state in (VersionState.CURRENT, VersionState.RETIRING)
-        }
-        if not parked:
-            self._check_issuer(held)
-        self._check_log(events)
-        self._check_leases()
+        for rollout in self._shadow.rollouts.values():
+            if rollout.state in OPEN_ROLLOUTS:
+                raise Broken("P5", f"rollout {rollout.id} of {rollout.app} is {rollout.state}")
+        self._machines_at_rest(cordoned)
+        self._inventory_is_true()
 
-    def _check_issuer(self, held: set[str]) -> None:
-        """By the issuer's ids: two tokens may have one name. Peers are known by their names."""
-        now = self._fly.now()
-        living = [
-            t for t in self._fly.tokens.values() if t.revoked_at is None and t.expires_at > now
-        ]
-        ours = {t.id for t in living if t.name.startswith("ci-web")}
-        peers = {name for org in self._fly.organizations.values() for name in org.peers}
-        ours |= {name for name in peers if name.startswith("office-0")}
-        within_time = {t.id for t in self._fly.tokens.values() if t.expires_at > now}
-        expected = {ref for ref in held if ref in within_time or ref.startswith("office-0")}
-        if ours != expected:
-            raise Broken("P2", f"the issuer has {sorted(ours)}, the inventory {sorted(expected)}")
-
-    def _check_log(self, events: list[object]) -> None:
-        fault = first_fault(events)  # type: ignore[arg-type]
-        if fault is not None:
-            raise Broken("P7", f"event {fault.sequence}: {fault.message}")
-        intents = sum(
-            e.event.action is Action.STEP_INTENDED and e.event.detail.get("step") == "mint"  # type: ignore[attr-defined]
-            for e in events
-        )
-        made = sum("createLimitedAccessToken" in entry.graphql for entry in self._fly.log)
-        if made and not intents:
-            raise Broken("P7", "tokens were made without an intent in the log")
-
-    def _check_leases(self) -> None:
+    def _machines_at_rest(self, cordoned: set[str]) -> None:
         for app in self._fly.apps.values():
             for machine in app.machines.values():
+                if machine.state in GONE_STATES:
+                    continue
                 lease = leases.standing(self._fly, machine)
-                if lease is not None:
-                    raise Broken("P5", f"{machine.id} is still leased by {lease.owner}")
-                release = str(len(app.releases))
+                if lease is not None and lease.description.startswith("rotator"):
+                    raise Broken("P5", f"{machine.id} is still leased by rotator")
+                if machine.cordoned and machine.id in cordoned:
+                    raise Broken("P5", f"{machine.id} is still out of the proxy")
                 metadata = machine.config.get("metadata")
-                shown = metadata.get("fly_release_version") if isinstance(metadata, dict) else None
-                if shown not in (None, release) and machine.host_status == "ok":
-                    self._check_skipped(machine, str(shown), release)
+                marks = metadata if isinstance(metadata, dict) else {}
+                original = app.machines.get(str(marks.get("rotator_clone_of", "")))
+                unneeded = original is not None and original.state not in GONE_STATES
+                if "rotator_rehearsal" in marks or unneeded:
+                    raise Broken("P5", f"{machine.id}, which a rollout made, is left over")
 
-    def _check_skipped(self, machine: Machine, shown: str, release: str) -> None:
-        """A deploy leaves out what we had leased; but nothing goes back to an older release."""
-        if int(shown) > int(release):
-            raise Broken("P8", f"{machine.id} runs release {shown} of {release}")
+    def _inventory_is_true(self) -> None:
+        """P2: the issuer holds what the inventory says, and nothing else of ours."""
+        parked = {
+            r.credential_id
+            for r in self._shadow.rotations.values()
+            if r.state is RotationState.PARKED
+        }
+        alive = dict(self._living())
+        for credential in self._shadow.credentials.values():
+            plan = self._plans.get(credential.name)
+            if plan is None or plan.kind == "secret" or credential.id in parked:
+                continue
+            names = (f"{credential.name}-",)
+            ours = {ref for ref, name in alive.items() if name.startswith(names)}
+            held = {
+                v.issued.ref
+                for v in self._shadow.versions.values()
+                if v.credential_id == credential.id
+                and v.issued is not None
+                and v.state in (VersionState.CURRENT, VersionState.RETIRING)
+                and not v.adopted
+            }
+            gone = self._lost_by_others()
+            if ours - held:
+                raise Broken("P2", f"{sorted(ours - held)} of {credential.name} are left over")
+            if held - ours - gone:
+                raise Broken("P2", f"{sorted(held - ours)} of {credential.name} are gone")
+
+    def _lost_by_others(self) -> set[str]:
+        now = self._fly.now()
+        return {
+            t.id
+            for t in self._fly.tokens.values()
+            if t.revoked_by == SOMEBODY or t.expires_at <= now
+        }
+
+    def everything_was_told(self) -> None:
+        """P7: each intent of a step has an outcome behind it."""
+        open_ones: dict[tuple[str, str, str], int] = {}
+        for number, event in enumerate(self._shadow.events):
+            key = (
+                event.rotation_id or "",
+                event.detail.get("step", ""),
+                event.target or event.app or "",
+            )
+            if event.action is Action.STEP_INTENDED:
+                open_ones[key] = number
+            elif event.action in (Action.STEP_DONE, Action.STEP_WAITING, Action.STEP_FAILED):
+                open_ones.pop(key, None)
+        if open_ones:
+            (rotation_id, step, _) = next(iter(open_ones))
+            raise Broken(
+                "P7", f"{step} of {rotation_id} was begun, and the log does not say how it went"
+            )
+
+    def log_holds(self, verification: Verification, events: int) -> None:
+        """P7: the chain verifies, and nothing that was committed is missing from it."""
+        if verification.fault is not None:
+            raise Broken("P7", verification.fault.message)
+        if verification.events != events:
+            raise Broken("P7", f"the log has {verification.events} events, {events} were written")

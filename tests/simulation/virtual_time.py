@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import aiosqlite.core
@@ -16,6 +17,20 @@ from ulid import ULID
 
 RESOLUTION_SECONDS = 1e-6
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class NumberedTask(asyncio.Task[Any]):
+    """A task that hashes by its number: asyncio keeps tasks in sets, and cancels them in the order
+    of their hashes, which are addresses otherwise."""
+
+    _numbers = count()
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        self._number = next(self._numbers)
+        super().__init__(*args, **given)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -26,6 +41,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_JumpingSelector(self))
         # After half a year a float of seconds can't tell nanoseconds apart any more.
         self._clock_resolution = RESOLUTION_SECONDS
+        NumberedTask._numbers = count()
+        self.set_task_factory(
+            lambda loop, work, **given: NumberedTask(work, loop=loop, **given)  # type: ignore[arg-type]
+        )
 
     def time(self) -> float:
         """Seconds since the beginning of this world."""

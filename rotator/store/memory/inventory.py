@@ -1,0 +1,107 @@
+"""Credentials, versions and their sealed values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.secret import Secret
+from rotator.store.memory.base import UnitBase
+
+
+class InventoryUnit(UnitBase):
+    """The part of a unit that knows what is tracked."""
+
+    async def credential(self, name: str) -> Credential | None:
+        """By name."""
+        found = await self._tx.find(self._db.credentials, "credential_name", name)
+        return found[0] if found else None
+
+    async def credential_by_id(self, credential_id: str) -> Credential:
+        """By id, which must exist."""
+        found = await self._tx.get(self._db.credentials, credential_id)
+        if found is None:
+            raise LookupError(credential_id)
+        return found
+
+    async def credentials(self, *, status: CredentialStatus | None = None) -> Sequence[Credential]:
+        """All, by name."""
+        rows = await self._tx.every(self._db.credentials)
+        return sorted(
+            (row for row in rows if status is None or row.status is status), key=lambda r: r.name
+        )
+
+    async def save_credential(self, credential: Credential) -> None:
+        """Insert or replace by id."""
+        await self._tx.put(self._db.credentials, credential.id, credential)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Credential]:
+        """Managed, due, and without an active rotation."""
+        found = [
+            (credential.due_at, credential)
+            for credential in await self._tx.every(self._db.credentials)
+            if credential.status is CredentialStatus.MANAGED
+            and credential.due_at is not None
+            and credential.due_at <= now
+        ]
+        free = [
+            credential
+            for _, credential in sorted(found, key=lambda pair: pair[0])
+            if not await self._tx.find(self._db.rotations, "uq_rotations_active", credential.id)
+        ]
+        return free[:limit]
+
+    async def versions(self, credential_id: str) -> Sequence[Version]:
+        """All, oldest first."""
+        rows = await self._tx.find(self._db.versions, "credential", credential_id)
+        return [await self._as_held(row) for row in sorted(rows, key=lambda r: r.id)]
+
+    async def version(self, version_id: str) -> Version:
+        """By id, which must exist."""
+        row = await self._tx.get(self._db.versions, version_id)
+        if row is None:
+            raise LookupError(version_id)
+        return await self._as_held(row)
+
+    async def current_version(self, credential_id: str) -> Version | None:
+        """The one that is in use."""
+        rows = await self._tx.find(self._db.versions, "uq_versions_current", credential_id)
+        return await self._as_held(rows[0]) if rows else None
+
+    async def save_version(self, version: Version) -> None:
+        """Insert or replace by id."""
+        self._tx.require(self._db.credentials, version.credential_id)
+        await self._tx.put(self._db.versions, version.id, replace(version, sealed=False))
+
+    async def expiring(self, before: datetime, limit: int) -> Sequence[Version]:
+        """Current versions that expire before this."""
+        found = [
+            (row.issued.expires_at, row)
+            for row in await self._tx.find(self._db.versions, "state", VersionState.CURRENT)
+            if row.issued is not None
+            and row.issued.expires_at is not None
+            and row.issued.expires_at < before
+        ]
+        found.sort(key=lambda pair: pair[0])
+        return [await self._as_held(row) for _, row in found[:limit]]
+
+    async def seal(self, version_id: str, value: Secret) -> None:
+        """Keep the value, encrypted for this version alone."""
+        await self.version(version_id)
+        sealed = self._keys().seal(version_id, value)
+        await self._tx.put(self._db.sealed, version_id, sealed)
+
+    async def unseal(self, version_id: str) -> Secret | None:
+        """The value, if it is held."""
+        sealed = await self._tx.get(self._db.sealed, version_id)
+        return self._keys().open(version_id, sealed) if sealed is not None else None
+
+    async def erase(self, version_id: str) -> None:
+        """Forget the value."""
+        await self._tx.delete(self._db.sealed, version_id)
+
+    async def _as_held(self, row: Version) -> Version:
+        held = await self._tx.get(self._db.sealed, row.id) is not None
+        return replace(row, sealed=True) if held else row
