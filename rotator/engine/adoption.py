@@ -24,7 +24,10 @@ ROLLOUT_PASSES = 10
 WARNED = "warned"
 """Key in the step's detail: that the wait has been told as too long."""
 _LOOK_SECONDS = 30.0
-_LONGEST_LOOK = timedelta(minutes=10)
+_LONGEST_LOOK = timedelta(hours=1)
+_PATIENCE_SHARE = 0.1
+"""Of the time that it has waited: a machine that sleeps since Monday need not be looked at every few
+minutes, and each look is an event in the log."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def _pause(ctx: StepContext) -> timedelta:
     """The longer it has waited, the rarer it looks."""
     now = ctx.parts.clock.now()
     waited = now - held_since(ctx.step, now)
-    return min(max(waited * 0.01, timedelta(seconds=_LOOK_SECONDS)), _LONGEST_LOOK)
+    return min(max(waited * _PATIENCE_SHARE, timedelta(seconds=_LOOK_SECONDS)), _LONGEST_LOOK)
 
 
 async def _warn_once(ctx: StepContext, waiting: Sequence[str]) -> None:

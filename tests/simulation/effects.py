@@ -16,7 +16,7 @@ from typing import Any
 from starlette.responses import Response
 
 from rotator.domain.events import Action, Event
-from rotator.domain.rotation import RestartState
+from rotator.domain.rotation import OPEN_ROLLOUTS, RestartState
 from rotator.simulator import leases
 from rotator.simulator.gateway import Asked
 from rotator.simulator.model import GONE_STATES, RUNNING_STATES, Machine
@@ -134,6 +134,8 @@ class Effects:
         if verb == "lease":
             if asked.method == "DELETE":
                 self._released.add(headers.get(NONCE, ""))
+            else:
+                self._leased(machine)
             return
         if headers.get(NONCE) in self._released:
             raise Broken("P8", f"{machine.id} is changed under a lease that was given back")
@@ -151,6 +153,12 @@ class Effects:
             raise Broken("P8", f"{machine.id} was {before.state}, and rotator made it {verb}")
         elif verb == "stop":
             self._need(machine, Action.MACHINE_UPDATING)
+
+    def _leased(self, machine: Machine) -> None:
+        """P3: whoever takes a lease is a rollout that is under way."""
+        rollout = self._shadow.rollouts.get(self._rollout_by_lease(machine))
+        if rollout is not None and rollout.state not in OPEN_ROLLOUTS:
+            raise Broken("P3", f"{machine.id} is leased by a rollout that is {rollout.state}")
 
     def _updated(self, before: Before, body: Mapping[str, Any]) -> None:
         machine = before.machine
@@ -255,7 +263,7 @@ class Effects:
             for m in machine.app.machines.values()
             if m.group == machine.group
             and m.state not in GONE_STATES
-            and not {"rotator_clone_of", "rotator_rehearsal"} & _metadata(m.config).keys()
+            and not _aside(m)
         ]
         away = [m for m in group if m is not machine and self._away(m)]
         self.taken.add(machine.id)
@@ -279,7 +287,7 @@ class Effects:
         return (machine.state in RUNNING_STATES or machine.cordoned) and not _heirs(machine)
 
     def _policy(self, rollout_id: str) -> RolloutPlan | None:
-        for rotation_id in self._shadow.served.get(rollout_id, ()):
+        for rotation_id in sorted(self._shadow.served.get(rollout_id, ())):
             rotation = self._shadow.rotations.get(rotation_id)
             if rotation is not None and rotation.credential_name in self._plans:
                 return self._plans[rotation.credential_name]
@@ -308,6 +316,14 @@ class Effects:
             return
         if (row.process_group, row.wave) not in begun:
             raise Broken("P4", f"rollout {rollout_id} goes on to {machine.id} after a failure")
+
+
+def _aside(machine: Machine) -> bool:
+    """Whether a machine does not count yet: a rehearsal, or a clone beside its original."""
+    marks = _metadata(machine.config)
+    original = machine.app.machines.get(str(marks.get("rotator_clone_of", "")))
+    beside = original is not None and original.state not in GONE_STATES
+    return beside or "rotator_rehearsal" in marks
 
 
 def _heirs(machine: Machine) -> list[Machine]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 import graphql as graphql_core
 import httpx
@@ -114,9 +114,8 @@ class Wire:
         timeout: object,
     ) -> httpx.Response:
         """Send a request and give its answer."""
-        asked = Asked(
-            method, httpx.URL(path).path, urlencode(params) if params else "", content or b""
-        )
+        query = urlencode(params) if params else ""
+        asked = Asked(method, unquote(urlsplit(path).path), query, content or b"")
         response: Response = await self._send(asked, headers)
         return httpx.Response(
             response.status_code, headers=response.raw_headers, content=bytes(response.body)

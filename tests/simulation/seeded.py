@@ -63,7 +63,7 @@ SETTLE = timedelta(days=20)
 TIDY_SECONDS = 6 * 3600.0
 LONGEST_NAP_SECONDS = 6 * 3600.0
 TICK_SECONDS = 2.0
-JOBS_SECONDS = 8 * 3600.0
+JOBS_SECONDS = 12 * 3600.0
 FORGOTTEN = timedelta(hours=1)
 TRACE_KEPT = 4000
 
@@ -526,16 +526,20 @@ class SeededWorld(Hooks):
         self._over = self.chance.over = True
         self.faults.clear()
         self.chance.script = {} if self.chance.script is not None else None
-        people = People(self)
-        deadline = self.clock.now() + SETTLE
-        rest = 0
-        while self.clock.now() < deadline and rest < 2:
-            await people.tidy()
-            await asyncio.sleep(TIDY_SECONDS)
-            rest = rest + 1 if self._at_rest() else 0
+        await self._come_to_rest(12 * 3600.0)
         self.credentials = [replace(each, every_hours=24 * 300) for each in self.credentials]
         await self.apply(self.credentials)
-        await asyncio.sleep(JOBS_SECONDS * 2)
+        await self._come_to_rest(JOBS_SECONDS * 2)
+
+    async def _come_to_rest(self, seconds: float) -> None:
+        """Until nothing has been under way for this long, or the time for it is over."""
+        people = People(self)
+        deadline = self.clock.now() + SETTLE
+        rest = 0.0
+        while self.clock.now() < deadline and rest < seconds:
+            await people.tidy()
+            await asyncio.sleep(TIDY_SECONDS)
+            rest = rest + TIDY_SECONDS if self._at_rest() else 0.0
 
     def _at_rest(self) -> bool:
         open_rollouts = [r for r in self.shadow.rollouts.values() if r.state in OPEN_ROLLOUTS]

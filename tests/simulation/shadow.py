@@ -8,7 +8,7 @@ from typing import Any
 
 from rotator.domain.credential import Credential, Version
 from rotator.domain.events import Event
-from rotator.domain.rotation import ENDED, Claim, MachineRestart, Rollout, Rotation, Step
+from rotator.domain.rotation import ACTIVE, ENDED, Claim, MachineRestart, Rollout, Rotation, Step
 from tests.simulation.process import Write
 
 
@@ -39,8 +39,13 @@ class Shadow:
         return min(wishes, default=None)
 
     def next_due(self) -> datetime | None:
-        """When a credential is next due."""
-        wishes = (c.due_at for c in self.credentials.values() if c.due_at is not None)
+        """When a credential is next due that no rotation is busy with."""
+        busy = {r.credential_id for r in self.rotations.values() if r.state in ACTIVE}
+        wishes = (
+            c.due_at
+            for c in self.credentials.values()
+            if c.due_at is not None and c.id not in busy
+        )
         return min(wishes, default=None)
 
     def rotations_of(self, credential_id: str) -> list[Rotation]:
