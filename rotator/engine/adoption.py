@@ -26,8 +26,8 @@ WARNED = "warned"
 _LOOK_SECONDS = 30.0
 _LONGEST_LOOK = timedelta(hours=1)
 _PATIENCE_SHARE = 0.1
-"""Of the time that it has waited: a machine that sleeps since Monday need not be looked at every few
-minutes, and each look is an event in the log."""
+"""Of the time that it has waited: a machine that has slept since Monday need not be looked at every
+few minutes, and each look is an event in the log."""
 
 
 @dataclass(frozen=True)

@@ -261,9 +261,7 @@ class Effects:
         group = [
             m
             for m in machine.app.machines.values()
-            if m.group == machine.group
-            and m.state not in GONE_STATES
-            and not _aside(m)
+            if m.group == machine.group and m.state not in GONE_STATES and not _aside(m)
         ]
         away = [m for m in group if m is not machine and self._away(m)]
         self.taken.add(machine.id)

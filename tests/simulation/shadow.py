@@ -42,9 +42,7 @@ class Shadow:
         """When a credential is next due that no rotation is busy with."""
         busy = {r.credential_id for r in self.rotations.values() if r.state in ACTIVE}
         wishes = (
-            c.due_at
-            for c in self.credentials.values()
-            if c.due_at is not None and c.id not in busy
+            c.due_at for c in self.credentials.values() if c.due_at is not None and c.id not in busy
         )
         return min(wishes, default=None)
 

@@ -289,6 +289,63 @@ def test_a_machine_whose_drain_was_cut_off_gets_its_traffic_back_when_the_rotati
     tell(story)
 
 
+def test_a_drained_machine_whose_host_goes_away_is_put_back_into_the_proxy_when_it_returns() -> (
+    None
+):
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\ndrain = "5s"'))
+        away = min(machines(s, "api"), key=lambda m: (m.region, m.id))
+
+        def vanish() -> None:
+            away.host_status = "unreachable"
+
+        rotation = await asked(s, "ci-web")
+        at_checks = RestartState.CHECKING
+        await meanwhile(
+            s, rotation, lambda r: r.machine_id == away.id and r.state is at_checks, vanish
+        )
+        assert away.cordoned
+        assert (await s.rotation(rotation.id)).state is RotationState.RUNNING, "it is not forgotten"
+        away.host_status = "ok"
+        await until(s, rotation, SUCCEEDED)
+        assert not away.cordoned
+
+    tell(story)
+
+
+def test_a_roll_back_puts_back_what_the_failed_rollout_could_not_put_back() -> None:
+    async def story(s: Story) -> None:
+        care = 'max_unavailable = 2\ndrain = "5s"\nhealth_timeout = "20s"\nstart_timeout = "10s"'
+        await s.apply(token(care))
+        await held(s, "ci-web")
+        away, sick, *_ = sorted(machines(s, "api"), key=lambda m: (m.region, m.id))
+
+        def come_back() -> None:
+            away.host_status = "ok"
+
+        def go_wrong() -> None:
+            away.host_status = "unreachable"
+            sick.unhealthy_instance = sick.instance_id
+            asyncio.get_running_loop().call_later(200, come_back)
+
+        rotation = await asked(s, "ci-web")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.machine_id == sick.id and r.state is RestartState.STARTING,
+            go_wrong,
+        )
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            _, failed = await unit.rollouts(app="api", limit=2)
+            (left,) = [r for r in await unit.machine_restarts(failed.id) if r.machine_id == away.id]
+        assert failed.state is RolloutState.FAILED
+        assert "drained until rollout" in left.note
+        assert not any(m.cordoned for m in machines(s, "api"))
+
+    tell(story)
+
+
 def test_a_machine_that_somebody_else_has_cordoned_stays_theirs() -> None:
     async def story(s: Story) -> None:
         await s.apply(token('drain = "3s"'))

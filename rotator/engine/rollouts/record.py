@@ -13,6 +13,7 @@ from rotator.domain.rollout import RolloutPlan, plan_rollout
 from rotator.domain.rotation import MachineRestart, RestartState, Rollout, RolloutState
 from rotator.engine.adoption import may_hold
 from rotator.engine.rollouts.run import FleetView, Ledger, RolloutRun
+from rotator.engine.rollouts.traffic import inherit
 from rotator.engine.rollouts.wanted import Wanted
 from rotator.engine.step import StepContext
 
@@ -51,7 +52,8 @@ async def begin(
     async with parts.store.view() as unit:
         left = await unit.open_rollout(wanted.app)
         served = await unit.rotations_of(left.id) if left is not None else ()
-        rows = await unit.machine_restarts(left.id) if left is not None else ()
+        before = left or next(iter(await unit.rollouts(app=wanted.app, limit=1)), None)
+        rows = await unit.machine_restarts(before.id) if before is not None else ()
     resumed = (
         left is not None
         and ctx.rotation.id in served
@@ -79,15 +81,13 @@ async def begin(
         resumed=resumed,
         rows={row.machine_id: row for row in rows} if resumed else {},
     )
-    if left is not None and not resumed:
-        # Before the record that says so is closed: after a crash nobody would look there again.
-        await _give_back_traffic(run, [r.machine_id for r in rows if _cordoned_by_us(r)])
     async with parts.store.unit() as unit:
         if left is not None and not resumed:
             await _overtake(unit, left, rollout.id, lock, now)
         await unit.save_rollout(rollout, lock)
         await unit.link_rollout(rollout.id, ctx.rotation.id)
         if not resumed:
+            run.rows.update(await inherit(unit, rows, rollout.id, lock))
             await unit.append(run.event(Action.ROLLOUT_STARTED, Outcome.INTENT))
     await record_plan(run, plan)
     return run, plan
@@ -116,21 +116,6 @@ async def _overtake(
         error=f"overtaken by rollout {rollout_id}",
     )
     await unit.save_rollout(overtaken, lock)
-
-
-def _cordoned_by_us(row: MachineRestart) -> bool:
-    return row.drained_at is not None and row.ended_at is None
-
-
-async def _give_back_traffic(run: RolloutRun, machine_ids: list[str]) -> None:
-    """Machines that an overtaken rollout was draining are put back into the proxy."""
-    if not machine_ids:
-        return
-    present = {m.id: m for m in await run.fleet.fresh()}
-    for machine_id in machine_ids:
-        machine = present.get(machine_id)
-        if machine is not None and machine.cordoned:
-            await run.parts.fleet.uncordon(run.rollout.app, machine_id, None)
 
 
 async def record_plan(run: RolloutRun, plan: RolloutPlan) -> None:

@@ -29,6 +29,7 @@ from rotator.engine.rollouts.sharing import (
     served_already,
     wait_for_companions,
 )
+from rotator.engine.rollouts.traffic import give_back_at_end, give_back_to_done
 from rotator.engine.rollouts.waiting import by_waiting, hurried
 from rotator.engine.rollouts.wanted import Wanted, wanted_of
 from rotator.engine.rollouts.waves import run_plan
@@ -76,7 +77,7 @@ async def _until_done(run: RolloutRun, wanted: Wanted, plan: RolloutPlan, gate: 
         if plan.leftovers:
             await destroy_leftovers(run, plan.leftovers, present)
             run.fleet.forget()
-        await _uncordon_left(run, plan)
+        await give_back_to_done(run, plan)
         await run_plan(run, plan, gate)
         if gate.problem and not gate.within_budget:
             return  # also where something else stops it for now: the failure must not be forgotten
@@ -110,18 +111,6 @@ def _without(plan: RolloutPlan, failed: set[str]) -> RolloutPlan:
         )
     )
     return replace(plan, chains=chains, asleep=tuple(m for m in plan.asleep if m.id not in failed))
-
-
-async def _uncordon_left(run: RolloutRun, plan: RolloutPlan) -> None:
-    """Give traffic back to machines that a crash left cordoned by us, and that are done."""
-    for machine in plan.up_to_date:
-        row = run.rows.get(machine.id)
-        drained = row is not None and row.drained_at is not None and row.ended_at is None
-        if drained and machine.cordoned:
-            await run.parts.fleet.uncordon(run.rollout.app, machine.id, None)
-            assert row is not None
-            note = "it was given its traffic back"
-            await run.save(replace(row, state=RestartState.UP_TO_DATE, note=note, ended_at=run.now))
 
 
 @asynccontextmanager
@@ -185,6 +174,7 @@ async def _finish(ctx: StepContext, run: RolloutRun, gate: Gate, problem: str | 
         and not run.repairing
         and problem == gate.problem
     )
+    await give_back_at_end(run, await run.fleet.recent(), failed=failed or pausing)
     if pausing:
         await _pause(ctx, run, problem)
     state = RolloutState.SUCCEEDED
