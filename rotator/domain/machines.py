@@ -108,6 +108,11 @@ class Machine:
         return self.state in RUNNING_STATES
 
     @property
+    def remembers(self) -> bool:
+        """Whether the environment of its last boot is in use: running, or kept in a snapshot."""
+        return self.running or self.state in ("suspending", "suspended")
+
+    @property
     def down(self) -> bool:
         """Whether it is updated without a boot. One that is being created, or whose launch failed,
         is not: an update of it boots."""

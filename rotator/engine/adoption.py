@@ -25,6 +25,8 @@ WARNED = "warned"
 """Key in the step's detail: that the wait has been told as too long."""
 _LOOK_SECONDS = 30.0
 _LONGEST_LOOK = timedelta(hours=1)
+BOOTS = frozenset({"launch", "start", "restart", "update"})
+"""Types of events in a machine's history that go with a boot."""
 _PATIENCE_SHARE = 0.1
 """Of the time that it has waited: a machine that has slept since Monday need not be looked at every
 few minutes, and each look is an event in the log."""
@@ -187,7 +189,7 @@ def judge(
         if machine.state in GONE_STATES or not reads_value(machine, names, policy.groups):
             continue
         if left_alone_reason(machine):
-            if machine.running and not _booted_since(machine, delivered_at):
+            if machine.remembers and not _booted_after(machine, delivered_at + CLOCK_SKEW):
                 finishing.append(machine.id)
         elif machine.holds(floor=floor, delivered_at=delivered_at):
             proven.append(machine.id)
@@ -248,7 +250,7 @@ async def _still_holding(
         for machine in await all_machines(ctx.parts.fleet, app)
         if machine.state not in GONE_STATES
         and reads_value(machine, names, targets[0].rollout.groups)
-        and not (left_alone_reason(machine) and not machine.running)
+        and not (left_alone_reason(machine) and not machine.remembers)
         and may_hold(machine, floor=first, delivered_at=begun)
         and not machine.holds(floor=floor, delivered_at=at)
     ]
@@ -272,8 +274,15 @@ def may_hold(machine: Machine, *, floor: int, delivered_at: datetime) -> bool:
     return marked or not machine.reachable or _booted_since(machine, delivered_at - CLOCK_SKEW)
 
 
+def _booted_after(machine: Machine, at: datetime) -> bool:
+    """Whether a boot surely began after `at`. That a boot ended then proves nothing: its
+    environment is older."""
+    begun = (e.at for e in machine.events if e.type in BOOTS and e.status != "started")
+    return max(begun, default=machine.created_at) > at
+
+
 def _booted_since(machine: Machine, at: datetime) -> bool:
     """Whether any boot that its history shows was after `at`. A resume is no boot: the old memory
     comes back."""
-    starts = [e.at for e in machine.events if e.type in ("launch", "start", "restart", "update")]
+    starts = [e.at for e in machine.events if e.type in BOOTS]
     return max([*starts, machine.created_at]) > at

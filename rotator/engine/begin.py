@@ -35,19 +35,19 @@ async def begin(ctx: StepContext) -> None:
             old = adopted
             await unit.save_version(adopted)
             await unit.append(adoption_event(ctx.parts, ctx.credential, adopted))
-        ctx.rotation = replace(
-            ctx.rotation,
+        rotation = replace(
+            ctx.charged(),
             state=RotationState.RUNNING,
             started_at=now,
             resume_at=now,
             old_version_id=old.id if old else None,
         )
-        await unit.save_rotation(ctx.charged(), ctx.claim)
+        await unit.save_rotation(rotation, ctx.claim)
         event = rotation_event(
             Action.ROTATION_STARTED,
             Outcome.INFO,
             credential=ctx.credential,
-            rotation=ctx.rotation,
+            rotation=rotation,
             actor=ctx.parts.actor,
             at=now,
             detail={"mode": ctx.rotation.mode.value, "old_version": old.id if old else "none"},

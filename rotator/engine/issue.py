@@ -10,19 +10,20 @@ from rotator.domain.credential import Issued, Version, VersionState
 from rotator.domain.errors import NeedsHuman, NotYet, Refused
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Unit
-from rotator.domain.rotation import StepName
+from rotator.domain.rotation import Rotation, StepName
 from rotator.domain.turning import mint_was_unclear
 from rotator.engine.adoption import confirm_restored
 from rotator.engine.journal import rotation_event
 from rotator.engine.step import Result, StepContext, version_of
 
 
-async def intend_mint(ctx: StepContext, unit: Unit) -> None:
-    """With the intent: the pending version, and what can be made before the call, sealed."""
+async def intend_mint(ctx: StepContext, unit: Unit) -> Rotation:
+    """With the intent: the pending version, and what can be made before the call, sealed. Gives
+    the rotation as it is once that is committed."""
     if ctx.rotation.new_version_id is not None:
         version = await unit.version(ctx.rotation.new_version_id)
         if version.state is VersionState.PENDING:
-            return
+            return ctx.rotation
     version = Version(
         id=ctx.parts.new_id(),
         credential_id=ctx.credential.id,
@@ -36,8 +37,9 @@ async def intend_mint(ctx: StepContext, unit: Unit) -> None:
     await unit.save_version(version)
     if prepared is not None:
         await unit.seal(version.id, prepared)
-    ctx.rotation = replace(ctx.rotation, new_version_id=version.id)
-    await unit.save_rotation(ctx.rotation, ctx.claim)
+    rotation = replace(ctx.rotation, new_version_id=version.id)
+    await unit.save_rotation(rotation, ctx.claim)
+    return rotation
 
 
 async def mint(ctx: StepContext) -> Result:

@@ -10,13 +10,13 @@ from rotator.domain.errors import Held, NeedsHuman, RetryLater
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Unit
 from rotator.domain.protocol import HELD_PATIENCE, backoff, exhausted
-from rotator.domain.rotation import RotationState, Step, StepName, StepState
+from rotator.domain.rotation import Rotation, RotationState, Step, StepName, StepState
 from rotator.engine import issue
 from rotator.engine.journal import held, held_since, intended, planned_again, since
 from rotator.engine.step import Result, StepContext, told
 from rotator.engine.turn import turn
 
-INTENTS: Mapping[StepName, Callable[[StepContext, Unit], Awaitable[None]]] = {
+INTENTS: Mapping[StepName, Callable[[StepContext, Unit], Awaitable[Rotation]]] = {
     StepName.MINT: issue.intend_mint,
 }
 _QUEUED_PAUSE = 30.0
@@ -28,35 +28,41 @@ async def commit_intent(ctx: StepContext) -> None:
     step = intended(step, now)
     ctx.step = step
     ctx.steps = [step if s.id == step.id else s for s in ctx.steps]
+    rotation = ctx.rotation
     async with ctx.parts.store.unit() as unit:
         intent = INTENTS.get(step.name)
         if intent is not None:
-            await intent(ctx, unit)
+            rotation = await intent(ctx, unit)
         await unit.save_step(step, ctx.claim)
         await unit.append(told(ctx, Action.STEP_INTENDED, Outcome.INTENT, now))
+    ctx.rotation = rotation
 
 
 async def commit_outcome(ctx: StepContext, result: Result) -> None:
+    """Commit what an effect came to. Until that is done the context stays as it was: what follows
+    a commit that fails starts from what the database holds."""
     now = ctx.parts.clock.now()
     again = bool(result.reopen)
-    ctx.step = replace(
+    step = replace(
         ctx.step,
         state=StepState.PLANNED if again else StepState.DONE,
         outcome_at=now,
         detail={**ctx.step.detail, **ctx.notes},
         request_id=result.request_id,
     )
-    ctx.rotation = replace(ctx.charged(), state=result.state or ctx.rotation.state)
+    rotation = replace(ctx.charged(), state=result.state or ctx.rotation.state)
     action = Action.STEP_WAITING if again else Action.STEP_DONE
     outcome = Outcome.WAITING if again else Outcome.OK
+    event = told(replace(ctx, step=step, rotation=rotation), action, outcome, now)
     async with ctx.parts.store.unit() as unit:
         if result.commit is not None:
             await result.commit(unit)
-        await unit.save_step(ctx.step, ctx.claim)
-        for step in result.reopen:
-            await unit.save_step(planned_again(step), ctx.claim)
-        await unit.save_rotation(ctx.rotation, ctx.claim)
-        await unit.append(told(ctx, action, outcome, now), *result.events)
+        await unit.save_step(step, ctx.claim)
+        for reopened in result.reopen:
+            await unit.save_step(planned_again(reopened), ctx.claim)
+        await unit.save_rotation(rotation, ctx.claim)
+        await unit.append(event, *result.events)
+    ctx.step, ctx.rotation = step, rotation
 
 
 async def wait(ctx: StepContext, error: RetryLater) -> bool:

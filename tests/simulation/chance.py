@@ -29,7 +29,10 @@ class ScriptedFaults(Faults):
         script = self._told.script
         if script is not None:
             found = script.get(("network", self._ordinal))
-            return Fault(found.kind, status=found.status, seconds=found.seconds) if found else None
+            if found is None:
+                return None
+            self._told.note(found)
+            return Fault(found.kind, status=found.status, seconds=found.seconds)
         fault = super().by_chance()
         if fault is not None:
             self._told.note(
@@ -66,6 +69,8 @@ class Chance:
             return None
         if self.script is not None:
             found = self.script.get(("database", self._ordinal))
+            if found is not None:
+                self.note(found)
             return found.kind if found else None
         for kind, rate in self._rates.items():
             if self._rng.random() < rate:
