@@ -125,8 +125,9 @@ class Machine:
 
     @property
     def healthy(self) -> bool:
-        """Started, and every check passing. Where checks are expected, no result is no health."""
-        if self.state != "started":
+        """Started, and every check passing. Where checks are expected, no result is no health, and
+        what Fly knows of a host that does not answer is old."""
+        if self.state != "started" or self.host_status == "unreachable":
             return False
         if self.expects_checks and not self.checks:
             return False

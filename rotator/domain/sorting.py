@@ -115,21 +115,28 @@ class Sorted:
 
 
 def sort_out(machines: Iterable[Machine], policy: RolloutPolicy, aim: Aim) -> Sorted:
-    """Put every machine that exists where it belongs, in the order given."""
+    """Put every machine that exists where it belongs, in the order given; those that rotator made
+    last, as they depend on the others."""
     existing = [m for m in machines if m.state not in GONE_STATES]
     ids = {m.id for m in existing}
     found = Sorted()
+    made = {m.id for m in existing if m.rehearses or m.stand_in_for in ids}
     for machine in existing:
-        if machine.rehearses or machine.stand_in_for in ids:
-            _disposable(found, machine, aim)
-        else:
+        if machine.id not in made:
             _place(found, machine, policy, aim)
+    for machine in existing:
+        if machine.id in made:
+            _disposable(found, machine, aim)
     return found
 
 
 def _disposable(found: Sorted, machine: Machine, aim: Aim) -> None:
-    """A machine that rotator made and that has not taken over from anything."""
-    if machine.metadata.get(MARK_ROLLOUT) != aim.rollout_id:
+    """A machine that rotator made and that has not taken over from anything. A clone is needed for
+    as long as its original still has to be replaced: somebody's deploy may have seen to that."""
+    to_replace = {m.id for group in found.groups.values() for m in group.members}
+    to_replace |= {m.id for m in found.unreachable}
+    needed = machine.rehearses or machine.stand_in_for in to_replace
+    if machine.metadata.get(MARK_ROLLOUT) != aim.rollout_id or not needed:
         found.leftovers.append(machine)
         return
     what = f"stands in for {machine.stand_in_for}" if machine.stand_in_for else "is a rehearsal"

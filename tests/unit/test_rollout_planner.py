@@ -325,6 +325,14 @@ def test_clones_and_rehearsals_of_a_dead_rollout_are_leftovers() -> None:
     assert planned.chains[0].waves == ((original,),)
 
 
+def test_a_clone_is_a_leftover_once_somebody_elses_deploy_has_renewed_its_original() -> None:
+    original = a_machine(metadata={MARK_SECRETS_VERSION: "5"})
+    clone = a_machine(metadata={MARK_CLONE_OF: original.id, MARK_ROLLOUT: "ours"})
+    planned = plan([original, clone], a_policy())
+    assert planned.up_to_date == (original,)
+    assert planned.leftovers == (clone,)
+
+
 def test_a_clone_whose_original_is_gone_is_a_machine_like_any_other() -> None:
     clone = a_machine(metadata={MARK_CLONE_OF: "gone", MARK_ROLLOUT: "dead"})
     assert plan([clone, a_machine()], a_policy()).restarts == 2

@@ -174,6 +174,8 @@ def _why_unhealthy(machine: Machine) -> str:
     bad = [f"{c.name} is {c.status}" for c in machine.checks if c.status != "passing"]
     if machine.state != "started":
         bad = [f"it is {machine.state}"]
+    if machine.host_status == "unreachable":
+        bad = ["its host does not answer"]
     return ", ".join(bad) or "no check has reported"
 
 
@@ -188,7 +190,7 @@ def flapped(machine: Machine, *, instance_id: str | None, since: datetime) -> st
     died = _died(machine, since)
     if died:
         return f"it died {died} times within the soak"
-    return None if machine.healthy else "its checks failed within the soak"
+    return None if machine.healthy else f"within the soak: {_why_unhealthy(machine)}"
 
 
 def _died(machine: Machine, since: datetime) -> int:

@@ -113,13 +113,20 @@ async def _affordable(
         if portion:
             return portion
         if clock.now() >= deadline:
-            raise NotYet(
-                f"other machines of {run.rollout.app} are out of service: restarting one more "
-                "would leave fewer than the policy allows",
-                after_seconds=60,
-            )
+            raise _crowded(run, planned, present)
         await clock.sleep(_CROWDED_PAUSE)
         present = await run.fleet.fresh()
+
+
+def _crowded(run: RolloutRun, planned: Chain, present: Iterable[Machine]) -> RetryLater:
+    """A sick app has limited patience; a host that is away is waited for as long as it takes."""
+    group = [m for m in present if m.process_group == planned.group]
+    away = any(not m.reachable and m.state not in GONE_STATES for m in group)
+    return (Held if away else NotYet)(
+        f"other machines of {run.rollout.app} are out of service: restarting one more would leave "
+        "fewer than the policy allows",
+        after_seconds=300 if away else 60,
+    )
 
 
 def within_budget(
