@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rotator.domain.errors import RotatorError
-from rotator.domain.rotation import Actor, Mode, RolloutState, RotationState
+from rotator.domain.rotation import OPEN_ROLLOUTS, Actor, Mode, RolloutState, RotationState
 from rotator.engine.request import Wish, abort, request_rotation, retry, undo
 from rotator.engine.rollouts.control import abort_rollout, pause, resume
 from rotator.simulator import app_secrets, deploys, leases, machines, tokens
@@ -64,19 +64,22 @@ class People:
         return (await request_rotation(self._world.office, name, wish)).id
 
     async def _abort(self, rng: random.Random) -> str:
-        chosen = self._some_rotation(rng)
+        chosen = self._some_rotation(rng, RotationState.RUNNING)
         return (await abort(self._world.office, chosen, OPERATOR, "")).id if chosen else "nothing"
 
     async def _retry(self, rng: random.Random) -> str:
-        chosen = self._some_rotation(rng)
+        chosen = self._some_rotation(rng, RotationState.PARKED)
         return (await retry(self._world.office, chosen, OPERATOR, "")).id if chosen else "nothing"
 
     async def _undo(self, rng: random.Random) -> str:
-        chosen = self._some_rotation(rng)
+        chosen = self._some_rotation(rng, RotationState.RETIRING)
         return (await undo(self._world.office, chosen, OPERATOR, "")).id if chosen else "nothing"
 
-    def _some_rotation(self, rng: random.Random) -> str | None:
-        known = sorted(self._world.shadow.rotations)[-6:]
+    def _some_rotation(self, rng: random.Random, state: RotationState) -> str | None:
+        """One that is in this state; now and then any other, which has to be refused."""
+        rotations = self._world.shadow.rotations
+        fit = sorted(each for each, rotation in rotations.items() if rotation.state is state)
+        known = fit if fit and rng.random() < 0.9 else sorted(rotations)[-6:]
         return rng.choice(known) if known else None
 
     async def _pause(self, rng: random.Random) -> str:
@@ -91,7 +94,9 @@ class People:
     async def _with_rollout(
         self, rng: random.Random, what: Callable[..., Awaitable[object]]
     ) -> str:
-        known = sorted(self._world.shadow.rollouts)[-3:]
+        rollouts = self._world.shadow.rollouts
+        fit = sorted(each for each, row in rollouts.items() if row.state in OPEN_ROLLOUTS)
+        known = fit if fit and rng.random() < 0.9 else sorted(rollouts)[-3:]
         if not known:
             return "nothing"
         chosen = rng.choice(known)

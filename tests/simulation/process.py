@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 from starlette.responses import Response
 
 from rotator.domain.errors import OutcomeUnknown, Unavailable
@@ -36,6 +37,8 @@ class Working:
 
 
 STEP: ContextVar[Working | None] = ContextVar("step", default=None)
+BAD = 400
+"""The first status of an answer that says that something went wrong."""
 ENDS = frozenset({Action.STEP_DONE, Action.STEP_WAITING, Action.STEP_FAILED})
 
 
@@ -118,6 +121,9 @@ class Hooks:
     def arrived(self, process: Process, asked: Asked, working: Working | None) -> None:
         """An answer has come back."""
 
+    def lost(self, process: Process, asked: Asked, working: Working | None) -> None:
+        """Fly did what it was asked to, and the process was not told so."""
+
     def transaction(self, process: Process) -> str | None:
         """A transaction for writing begins: the fault that it meets."""
         return None
@@ -146,13 +152,28 @@ class ProcessNetwork:
         hooks.sending(process, asked, working)
         await process.gate()
 
+        fates: list[int] = []
+
         def around() -> Callable[[Response], None]:
-            return hooks.around(process, asked, headers, working)
+            told = hooks.around(process, asked, headers, working)
+
+            def served(response: Response) -> None:
+                fates.append(response.status_code)
+                told(response)
+
+            return served
 
         task = asyncio.create_task(self._network.carry(asked, headers, around))
         process.under_way.add(task)
         task.add_done_callback(self._done)
-        response = await asyncio.shield(task)
+        try:
+            response = await asyncio.shield(task)
+        except httpx.TransportError:
+            if fates and fates[0] < BAD:
+                hooks.lost(process, asked, working)
+            raise
+        if fates and fates[0] < BAD <= response.status_code:
+            hooks.lost(process, asked, working)
         hooks.arrived(process, asked, working)
         await process.gate()
         return response

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from rotator.domain.errors import RotatorError
 from rotator.domain.events import Action
-from rotator.domain.rotation import ENDED, OPEN_ROLLOUTS, Actor
+from rotator.domain.rotation import ENDED, OPEN_ROLLOUTS, Actor, RolloutState, RotationState
 from rotator.domain.secret import Secret
 from rotator.engine import jobs
 from rotator.engine.checkpoint import verify_log
@@ -44,7 +44,7 @@ from tests.simulation.manifest_text import manifest_text
 from tests.simulation.network import Network, Probes, rewire
 from tests.simulation.organization import build, operator_token
 from tests.simulation.people import People, header_of
-from tests.simulation.plan import Backend, CredentialPlan, Kill, Plan
+from tests.simulation.plan import Act, Backend, CredentialPlan, Kill, Plan
 from tests.simulation.process import (
     STEP,
     Hooks,
@@ -66,6 +66,16 @@ TICK_SECONDS = 2.0
 JOBS_SECONDS = 12 * 3600.0
 FORGOTTEN = timedelta(hours=1)
 TRACE_KEPT = 4000
+
+OPPORTUNITIES: Mapping[str, Callable[[Shadow], bool]] = {
+    "abort": lambda shadow: shadow.has_rotation(RotationState.RUNNING),
+    "undo": lambda shadow: shadow.has_rotation(RotationState.RETIRING),
+    "retry": lambda shadow: shadow.has_rotation(RotationState.PARKED),
+    "pause": lambda shadow: shadow.has_rollout(RolloutState.RUNNING),
+    "abort_rollout": lambda shadow: shadow.has_rollout(RolloutState.RUNNING),
+    "resume": lambda shadow: shadow.has_rollout(RolloutState.PAUSED),
+}
+"""What has to be under way for an operator to do this."""
 
 
 class ServerClock:
@@ -260,6 +270,11 @@ class SeededWorld(Hooks):
         if working is not None and changes(asked):
             self._moment(process, working.step, "amid")
 
+    def lost(self, process: Process, asked: Asked, working: Working | None) -> None:
+        """An answer was lost: the process has to find out what came of its request."""
+        if working is not None and process.who >= 0:
+            self.coverage.hit_step(working.step, "lost response")
+
     def transaction(self, process: Process) -> str | None:
         """The database's faults."""
         fault = self.chance.of_database() if process.who >= 0 else None
@@ -393,10 +408,21 @@ class SeededWorld(Hooks):
         await asyncio.sleep(at)
         await doing()
 
-    async def _act(self, people: People, act: Any) -> None:
+    async def _act(self, people: People, act: Act) -> None:
+        await self._opportunity(act)
         came = await people.act(act)
         self.coverage.hit(f"act: {act.verb}{' (refused)' if came.startswith('refused') else ''}")
         self.trace("people", f"{act.verb}: {came}")
+
+    async def _opportunity(self, act: Act) -> None:
+        """Who wants to stop something waits until it is under way, and is a little late."""
+        wanted = OPPORTUNITIES.get(act.verb)
+        if wanted is None:
+            return
+        end = self.plan.days * 86_400
+        while (left := end - self._loop.elapsed_seconds) > 0 and not wanted(self.shadow):
+            await self._nap(min(left, LONGEST_NAP_SECONDS))
+        await asyncio.sleep(act.dice % 40)
 
     async def _kill(self, kill: Kill) -> None:
         process = self._processes.get(kill.worker)

@@ -8,7 +8,17 @@ from typing import Any
 
 from rotator.domain.credential import Credential, Version
 from rotator.domain.events import Event
-from rotator.domain.rotation import ACTIVE, ENDED, Claim, MachineRestart, Rollout, Rotation, Step
+from rotator.domain.rotation import (
+    ACTIVE,
+    ENDED,
+    Claim,
+    MachineRestart,
+    Rollout,
+    RolloutState,
+    Rotation,
+    RotationState,
+    Step,
+)
 from tests.simulation.process import Write
 
 
@@ -45,6 +55,14 @@ class Shadow:
             c.due_at for c in self.credentials.values() if c.due_at is not None and c.id not in busy
         )
         return min(wishes, default=None)
+
+    def has_rotation(self, state: RotationState) -> bool:
+        """Whether any is in this state."""
+        return any(r.state is state for r in self.rotations.values())
+
+    def has_rollout(self, state: RolloutState) -> bool:
+        """Whether any is in this state."""
+        return any(r.state is state for r in self.rollouts.values())
 
     def rotations_of(self, credential_id: str) -> list[Rotation]:
         """Newest first."""

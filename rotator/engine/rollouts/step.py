@@ -77,7 +77,7 @@ async def _until_done(run: RolloutRun, wanted: Wanted, plan: RolloutPlan, gate: 
         if plan.leftovers:
             await destroy_leftovers(run, plan.leftovers, present)
             run.fleet.forget()
-        await give_back_to_done(run, plan)
+        await give_back_to_done(run, plan.up_to_date)
         await run_plan(run, plan, gate)
         if gate.problem and not gate.within_budget:
             return  # also where something else stops it for now: the failure must not be forgotten

@@ -14,7 +14,6 @@ from dataclasses import replace
 from rotator.domain.errors import Held, RetryLater
 from rotator.domain.machines import GONE_STATES, Machine
 from rotator.domain.ports import AppLock, Unit
-from rotator.domain.rollout import RolloutPlan
 from rotator.domain.rotation import MachineRestart, RestartState
 from rotator.engine.rollouts.run import RolloutRun
 
@@ -51,9 +50,9 @@ async def inherit(
     return taken
 
 
-async def give_back_to_done(run: RolloutRun, plan: RolloutPlan) -> None:
+async def give_back_to_done(run: RolloutRun, machines: Iterable[Machine]) -> None:
     """Machines that a crash left drained by us, and that have nothing else to wait for."""
-    for machine in plan.up_to_date:
+    for machine in machines:
         row = run.rows.get(machine.id)
         if row is not None and drained_by_us(row) and machine.cordoned:
             await run.parts.fleet.uncordon(run.rollout.app, machine.id, None)

@@ -19,6 +19,7 @@ from rotator.engine.rollouts.health import flapped, read
 from rotator.engine.rollouts.machine import restart_machine
 from rotator.engine.rollouts.rehearsal import rehearse
 from rotator.engine.rollouts.run import RolloutRun
+from rotator.engine.rollouts.traffic import give_back_to_done
 
 _CROWDED_PAUSE = 5.0
 
@@ -109,6 +110,7 @@ async def _affordable(
     deadline = clock.now() + run.rollout.policy.health_timeout
     present = await (run.fleet.recent() if begun is None else run.fleet.since(begun))
     while True:
+        await give_back_to_done(run, _back_again(run, planned, present))
         portion = within_budget(planned, wave, present)
         if portion:
             return portion
@@ -116,6 +118,18 @@ async def _affordable(
             raise _crowded(run, planned, present)
         await clock.sleep(_CROWDED_PAUSE)
         present = await run.fleet.fresh()
+
+
+def _back_again(run: RolloutRun, planned: Chain, present: Iterable[Machine]) -> list[Machine]:
+    """Machines of the group that have the value and are well, as far as we can tell: their hosts
+    did not answer when they were to get their traffic back."""
+    return [
+        machine
+        for machine in present
+        if machine.process_group == planned.group
+        and machine.healthy
+        and machine.marked_secrets_version >= run.rollout.secrets_version
+    ]
 
 
 def _crowded(run: RolloutRun, planned: Chain, present: Iterable[Machine]) -> RetryLater:
