@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from rotator.domain.errors import ClaimLost
+from rotator.domain.errors import ClaimLost, RotatorError
 
 T = TypeVar("T")
 
@@ -22,6 +22,31 @@ async def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as errors:
         raise _worst(errors) from None
     return [task.result() for task in tasks]
+
+
+async def each_to_its_end(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run the jobs side by side and give their results in order. Where one fails, its neighbours
+    still end what they are at: a call of theirs may be on the wire. Then the first error is raised;
+    only `ClaimLost` cuts the others short."""
+
+    async def one(job: Coroutine[Any, Any, T]) -> T | RotatorError:
+        try:
+            return await job
+        except ClaimLost:
+            raise
+        except RotatorError as error:
+            return error
+
+    results: list[T] = []
+    errors: list[RotatorError] = []
+    for result in await together([one(job) for job in jobs]):
+        if isinstance(result, RotatorError):
+            errors.append(result)
+        else:
+            results.append(result)
+    if errors:
+        raise errors[0]
+    return results
 
 
 def _worst(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -15,7 +15,7 @@ from rotator.domain.events import Action, Outcome
 from rotator.domain.machines import MARK_CLONE_OF, Machine
 from rotator.domain.rollout import Chain
 from rotator.domain.rotation import MachineRestart, RestartState
-from rotator.engine.concurrency import together
+from rotator.engine.concurrency import each_to_its_end
 from rotator.engine.rollouts.disposable import destroy_quietly, made
 from rotator.engine.rollouts.gate import Gate
 from rotator.engine.rollouts.health import flapped, read, see_healthy, wait_started
@@ -30,18 +30,18 @@ _SWITCH_PAUSE = timedelta(seconds=2)
 async def replace_machines(run: RolloutRun, planned: Chain, gate: Gate) -> None:
     """Clone every machine of the group, see the clones healthy, then let them take over."""
     machines = [machine for wave in planned.waves for machine in wave]
-    cloned = await together([_clone(run, machine) for machine in machines])
-    checked = await together([_checked(run, row, clone) for row, clone in cloned])
+    cloned = await each_to_its_end([_clone(run, machine) for machine in machines])
+    checked = await each_to_its_end([_checked(run, row, clone) for row, clone in cloned])
     ready = [row for row in checked if row.state is not RestartState.FAILED]
     if len(ready) == len(checked) and run.rollout.policy.soak:
         await run.parts.clock.sleep(run.rollout.policy.soak.total_seconds())
-        checked = await together([_lasting(run, row) for row in ready])
+        checked = await each_to_its_end([_lasting(run, row) for row in ready])
         ready = [row for row in checked if row.state is not RestartState.FAILED]
     gate.note(checked)
     if len(ready) < len(checked):
-        await together([destroy_quietly(run, row.replaced_by or "") for row in checked])
+        await each_to_its_end([destroy_quietly(run, row.replaced_by or "") for row in checked])
         return
-    gate.note(await together([_switch(run, row) for row in ready]))
+    gate.note(await each_to_its_end([_switch(run, row) for row in ready]))
 
 
 async def _clone(run: RolloutRun, machine: Machine) -> tuple[MachineRestart, Machine | None]:

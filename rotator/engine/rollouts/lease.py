@@ -1,4 +1,8 @@
-"""Hold a machine's lease: taken without a fight, refreshed in the background, always given back."""
+"""Hold a machine's lease: taken without a fight, refreshed in the background, and given back.
+
+Work that is cancelled (the claim is lost, the step's time is over) may have a call on the wire, and
+nobody else may change the machine before that has arrived: then the lease runs out by itself.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ async def leased(
     try:
         async with kept(refresh, every_seconds=ttl / 3, clock=parts.clock):
             yield held[0]
-    except BaseException:
+    except Exception:
         await _release(run, machine_id, held[0])
         raise
     if not to_destroy:
