@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from rotator.domain.credential import Credential, Version, VersionState
-from rotator.domain.errors import NotAllowed, RotatorError
+from rotator.domain.errors import NotAllowed, NotYet, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import Unit
 from rotator.domain.protocol import OnStepFailure, undo_obstacle, undo_steps
@@ -142,6 +142,8 @@ async def turn_back_on_request(ctx: StepContext) -> bool:
         events.append(
             _about(ctx, rotation, Action.ROTATION_ABORTED, Outcome.FAILED, now, cause=obstacle)
         )
+    if obstacle is None:
+        events = [*_left_open(ctx, now), *events]
     async with ctx.parts.store.unit() as unit:
         if steps:
             await unit.add_steps(steps, ctx.claim)
@@ -149,6 +151,16 @@ async def turn_back_on_request(ctx: StepContext) -> bool:
         await unit.save_rotation(rotation, ctx.claim)
         await unit.append(*events)
     return obstacle is None
+
+
+def _left_open(ctx: StepContext, now: datetime) -> list[Event]:
+    """A word about each step that a crash cut short and that nobody takes up again (P7)."""
+    why = NotYet("its worker died, and the rotation was turned back before it was tried again")
+    return [
+        told(replace(ctx, step=step), Action.STEP_FAILED, Outcome.UNKNOWN, now, why)
+        for step in ctx.steps
+        if step.state is StepState.INTENDED
+    ]
 
 
 async def _overtaken(ctx: StepContext) -> str | None:

@@ -8,11 +8,13 @@ import pytest
 
 from rotator.simulator.switches import Switches
 from tests.simulation.plan import (
+    Act,
     AppPlan,
     Backend,
     CredentialPlan,
     GroupPlan,
     Injection,
+    Kill,
     Plan,
 )
 from tests.simulation.runner import live_through
@@ -56,3 +58,20 @@ def test_a_rotation_ends_well_whatever_is_lost_once(
             broken.append(f"{kind} at {nth}: {outcome.why or outcome.ends}")
     assert not broken, "\n".join(broken)
     assert 5 < lived < MOST - 1
+
+
+@pytest.mark.parametrize("credential", [TOKEN, PEER], ids=["token", "peer"])
+def test_an_abort_tells_how_the_step_went_that_a_crash_had_cut_short(
+    credential: CredentialPlan,
+) -> None:
+    """What the log began it ends: `everything_was_told` is held at the end of the world."""
+    world = replace(
+        WORLD,
+        kills=(Kill(0, 600.0, None, "mint", "before", 1),),
+        acts=(Act(100.0, "abort", 1),),
+        credentials=(replace(credential, adopted=True),),
+    )
+    outcome = live_through(world)
+    assert outcome.broken is None, outcome.why
+    assert outcome.counts["act: abort"]
+    assert outcome.ends["rolled_back"] == 1
