@@ -32,6 +32,9 @@ APP = re.compile(r"/v1/apps/([^/]+)/([a-z]+)$")
 NONCE = "fly-machine-lease-nonce"
 MARKS = ("rotator_", "fly_release_")
 READING = frozenset({"validateWireGuardPeers"})
+STEP_EVENTS = frozenset(
+    {Action.STEP_INTENDED, Action.STEP_DONE, Action.STEP_WAITING, Action.STEP_FAILED}
+)
 MUTATIONS = frozenset(
     {
         "createLimitedAccessToken",
@@ -162,7 +165,8 @@ class Effects:
 
     def _updated(self, before: Before, body: Mapping[str, Any]) -> None:
         machine = before.machine
-        self._need(machine, Action.MACHINE_UPDATING)
+        rollout_id = str(body["config"]["metadata"].get("rotator_rollout", ""))
+        self._need(machine, Action.MACHINE_UPDATING, rollout_id=rollout_id)
         old, new = _without_marks(before.config), _without_marks(machine.config)
         if old != new:
             changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
@@ -176,7 +180,6 @@ class Effects:
             and self._read_as.get(machine.id) in asleep
         ):
             raise Broken("P8", f"{machine.id} was {before.state}, and an update may start it")
-        rollout_id = str(body["config"]["metadata"].get("rotator_rollout", ""))
         self._stopped_at_failure(machine, rollout_id)
         if before.state in RUNNING_STATES:
             self._take(before, rollout_id)
@@ -232,20 +235,23 @@ class Effects:
     # -- the rules
 
     def _intended(self, steps: tuple[str, ...], *, target: str = "", rotation_id: str = "") -> bool:
+        """Whether the last that the log says of such a step is that it is about to be done."""
         for event in reversed(self._shadow.events):
-            if event.action is not Action.STEP_INTENDED or event.detail.get("step") not in steps:
+            if event.action not in STEP_EVENTS or event.detail.get("step") not in steps:
                 continue
             if (not target or event.target == target) and (
                 not rotation_id or event.rotation_id == rotation_id
             ):
-                return True
+                return event.action is Action.STEP_INTENDED
         return False
 
-    def _need(self, machine: Machine, *actions: Action) -> None:
+    def _need(self, machine: Machine, *actions: Action, rollout_id: str = "") -> None:
         """P7: the log says what is about to happen to this machine."""
         for event in reversed(self._shadow.events):
             if event.action in actions and machine.id in _machines_of(event):
-                return
+                if rollout_id in ("", event.rollout_id):
+                    return
+                break
         raise Broken("P7", f"{machine.id} is changed without an intent in the log")
 
     def _in_service(self, machine: Machine) -> bool:

@@ -428,8 +428,9 @@ def _rehearses(plan: Plan) -> bool:
     return any(c.rollout.rehearsal and c.kind != "wireguard-peer" for c in plan.credentials)
 
 
-def _forgets_commits(plan: Plan) -> bool:
-    return dict(plan.database_rates).get("lost_before", 0) >= 0.005
+def _forgetful(seed: int) -> Plan:
+    """A database that often loses the connection before a commit."""
+    return replace(draw(seed), rates=(), database_rates=(("lost_before", 0.05),), days=3.0)
 
 
 def _sleeps(plan: Plan) -> bool:
@@ -463,7 +464,7 @@ SABOTAGES = (
     Sabotage(log_a_value, "P6"),
     Sabotage(store_values_unsealed, "P6"),
     Sabotage(put_a_value_into_an_event, "P6"),
-    Sabotage(ignore_an_unknown_commit, "P7", _forgets_commits),
+    Sabotage(ignore_an_unknown_commit, "P7", world=_forgetful),
     Sabotage(skip_outcomes, "P7"),
     Sabotage(skip_the_intent_of_an_update, "P7"),
     Sabotage(edit_an_event, "P7"),
