@@ -20,6 +20,8 @@ from tests.simulation.runner import Outcome, run_seed
 from tests.simulation.shrinking import shrink, told
 from tests.simulation.span import days
 
+TOLD_EVERY = 500
+"""Seeds between two lines of progress where no terminal shows the bar."""
 AHEAD = 4
 """How many seeds a process has before it: they are of very different length."""
 
@@ -69,7 +71,9 @@ def _many(console: Console, seeds: range, jobs: int) -> int:
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("seeds", total=len(seeds))
-        for outcome in _outcomes(seeds, jobs):
+        for done, outcome in enumerate(_outcomes(seeds, jobs), start=1):
+            if done % TOLD_EVERY == 0 and not console.is_terminal:
+                console.print(f"{done} of {len(seeds)} worlds, {len(broken)} broken")
             coverage.add(outcome.counts.items())
             simulated += outcome.simulated_seconds
             if outcome.broken:

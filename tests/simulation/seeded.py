@@ -272,6 +272,7 @@ class SeededWorld(Hooks):
 
     def lost(self, process: Process, asked: Asked, working: Working | None) -> None:
         """An answer was lost: the process has to find out what came of its request."""
+        self.trace(process.name, "  (the answer is lost)")
         if working is not None and process.who >= 0:
             self.coverage.hit_step(working.step, "lost response")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Plan, RolloutPlan
 from tests.simulation.runner import Outcome, live_through
 
 SECONDS = 120.0
@@ -49,12 +49,42 @@ def shrink(plan: Plan, outcome: Outcome, *, say: Say = lambda _: None) -> Shrink
     for name in PARTS:
         _fewer(search, name)
         say(f"{name}: {len(getattr(search.plan, name) or ())} left after {search.tries} tries")
+    _simpler(search)
     search.take(replace(search.plan, slow_boots=0.0))
     search.take(replace(search.plan, days=_until_broken(search)))
     live = live_through(search.plan, trace=True)
     if live.broken:
         search.outcome = live
     return search
+
+
+def _simpler(search: Shrinking) -> None:
+    """Plain policies, single targets and small apps, as far as it breaks with them."""
+    for place, credential in enumerate(search.plan.credentials):
+        for changed in (
+            {"rollout": RolloutPlan()},
+            {"targets": credential.targets[:1]},
+            {"overlap_minutes": 0},
+            {"adopted": False},
+        ):
+            known = search.plan.credentials[place]
+            _with(search, "credentials", place, replace(known, **changed))
+    for place, app in enumerate(search.plan.apps):
+        for count in (1, 2):
+            group = replace(
+                app.groups[0], regions=app.groups[0].regions[:count], down=(), suspended=()
+            )
+            if _with(search, "apps", place, replace(app, groups=(group,))):
+                break
+    _fewer(search, "apps")
+
+
+def _with(search: Shrinking, name: str, place: int, part: object) -> bool:
+    parts = list(getattr(search.plan, name))
+    if parts[place] == part:
+        return True
+    parts[place] = part
+    return search.take(replace(search.plan, **{name: tuple(parts)}))
 
 
 def _until_broken(search: Shrinking) -> float:
