@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.drawing import draw
 from tests.simulation.runner import run_seed
 
-SEEDS = 60
+SEEDS = 250
 AT_ONCE = 10
 """Seeds to one test: it tells all that broke, and costs no more than they do."""
 REPEATED = (4, 11, 14)
