@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.drawing import draw
 from tests.simulation.runner import live_through
-from tests.simulation.sabotages import repeat_an_unsafe_call
+from tests.simulation.sabotage_patches import repeat_an_unsafe_call
 from tests.simulation.shrinking import shrink, told
 
 SEED = 2

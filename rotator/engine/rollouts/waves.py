@@ -22,6 +22,7 @@ from rotator.engine.rollouts.run import RolloutRun
 from rotator.engine.rollouts.traffic import give_back_to_done
 
 _CROWDED_PAUSE = 5.0
+_HOST_AWAY_SECONDS = 600.0
 
 
 async def run_plan(run: RolloutRun, plan: RolloutPlan, gate: Gate) -> None:
@@ -114,7 +115,7 @@ async def _affordable(
         portion = within_budget(planned, wave, present)
         if portion:
             return portion
-        if clock.now() >= deadline:
+        if _host_away(planned, present) or clock.now() >= deadline:
             raise _crowded(run, planned, present)
         await clock.sleep(_CROWDED_PAUSE)
         present = await run.fleet.fresh()
@@ -132,14 +133,22 @@ def _back_again(run: RolloutRun, planned: Chain, present: Iterable[Machine]) -> 
     ]
 
 
-def _crowded(run: RolloutRun, planned: Chain, present: Iterable[Machine]) -> RetryLater:
+def _crowded(run: RolloutRun, planned: Chain, present: Sequence[Machine]) -> RetryLater:
     """A sick app has limited patience; a host that is away is waited for as long as it takes."""
-    group = [m for m in present if m.process_group == planned.group]
-    away = any(not m.reachable and m.state not in GONE_STATES for m in group)
+    away = _host_away(planned, present)
     return (Held if away else NotYet)(
         f"other machines of {run.rollout.app} are out of service: restarting one more would leave "
         "fewer than the policy allows",
-        after_seconds=300 if away else 60,
+        after_seconds=_HOST_AWAY_SECONDS if away else 60,
+    )
+
+
+def _host_away(planned: Chain, present: Sequence[Machine]) -> bool:
+    """Whether a machine of the group is on a host that does not answer: that takes its time."""
+    return any(
+        not machine.reachable and machine.state not in GONE_STATES
+        for machine in present
+        if machine.process_group == planned.group
     )
 
 
