@@ -102,12 +102,13 @@ def clock() -> SettableClock:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What a test asks of `store` alone, the store in memory has to give as well; but for what a
-    database does when it fails."""
+    """What a test asks of `store` alone, the store in memory has to give as well; but for what
+    shows only at a database: how it fails, and how it finds rows (`databases`)."""
     if "store_url" not in metafunc.fixturenames or "database_url" in metafunc.fixturenames:
         return
-    failing = metafunc.module.__name__.endswith("test_store_failures")
-    backends = ["sqlite", "postgresql"] if failing else ["memory", "sqlite", "postgresql"]
+    real = metafunc.module.__name__.endswith("test_store_failures")
+    real = real or metafunc.definition.get_closest_marker("databases") is not None
+    backends = ["sqlite", "postgresql"] if real else ["memory", "sqlite", "postgresql"]
     metafunc.parametrize("store_url", backends, indirect=True)
 
 

@@ -321,6 +321,7 @@ INDEX_OF = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("name", INDEX_OF)
 async def test_a_page_is_found_by_an_index_in_its_order_by(store: SqlStore, name: str) -> None:
     await appended(store, *SAMPLE, a_full_event())

@@ -145,7 +145,7 @@ def _credential(
         kind=kind,
         app=app,
         targets=targets,
-        every_hours=rng.choice((24 * 14, 24 * 10, 24 * 7) if big else (30, 50, 72)),
+        every_hours=rng.choice((24 * 30, 24 * 21, 24 * 14) if big else (30, 50, 72)),
         overlap_minutes=rng.choice((0, 0, 10, 120, 600)),
         rollout=_rollout(rng, apps),
         adopted=rng.random() < 0.4,

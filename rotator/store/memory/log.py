@@ -106,6 +106,14 @@ def _actor_begins(event: Event, text: str) -> bool:
 
 
 def _has_words(event: Event, text: str) -> bool:
-    """Every word of the text begins a word of the event."""
-    words = words_of(event).split(" ")
-    return all(any(word.startswith(wanted) for word in words) for wanted in split_words(text))
+    """Every word of the text is a word of the event, or begins one where `*` follows it."""
+    known = words_of(event).split(" ")
+    asked = [(word, part.endswith("*")) for part in text.split() for word in split_words(part)[-1:]]
+    whole = [word for part in text.split() for word in split_words(part)[:-1]]
+    if not asked:
+        return False
+    begun = all(
+        any(each.startswith(word) if begins else each == word for each in known)
+        for word, begins in asked
+    )
+    return begun and all(word in known for word in whole)
