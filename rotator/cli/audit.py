@@ -52,7 +52,8 @@ def query(
     ] = None,
     region: Annotated[str | None, typer.Option(help="Done by a worker in this region.")] = None,
     action: Annotated[
-        str | None, typer.Option(help="What, such as version.revoked, or rotation for all of them.")
+        str | None,
+        typer.Option(help="What, such as version.revoked, rotation for all of those, or a,b,c."),
     ] = None,
     outcome: Annotated[
         str | None, typer.Option(help="intent, ok, failed, waiting, info or unknown.")

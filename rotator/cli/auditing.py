@@ -184,12 +184,7 @@ def to_query(filters: Filters, now: datetime) -> EventQuery:
     if filters.outcome is not None and filters.outcome not in set(Outcome):
         known = ", ".join(Outcome)
         raise InputError(f"{filters.outcome!r} is none of {known}", where="--outcome")
-    if filters.action is not None and not _is_action(filters.action):
-        raise InputError(
-            f"there is no action {filters.action!r}",
-            where="--action",
-            next_step=f"for example {Action.VERSION_REVOKED}; all: {', '.join(Action)}",
-        )
+    _check_actions(filters.action)
     return EventQuery(
         text=filters.text,
         app=filters.app,
@@ -215,8 +210,14 @@ def to_query(filters: Filters, now: datetime) -> EventQuery:
     )
 
 
-def _is_action(text: str) -> bool:
-    return any(action == text or action.startswith(f"{text}.") for action in Action)
+def _check_actions(given: str | None) -> None:
+    for text in given.split(",") if given is not None else ():
+        if not any(action == text or action.startswith(f"{text}.") for action in Action):
+            raise InputError(
+                f"there is no action {text!r}",
+                where="--action",
+                next_step=f"for example {Action.VERSION_REVOKED}; all: {', '.join(Action)}",
+            )
 
 
 def instant(text: str | None, now: datetime, option: str) -> datetime | None:

@@ -18,8 +18,8 @@ class EventQuery:
     """A filter over the audit log. None means any. Newest first; `before` pages on.
 
     `actor` is a kind, the beginning of a name, or `kind:` and the beginning of a name; `action` may
-    be a family such as `rotation`; every word of `text` has to be
-    one of the event's, or to begin one where `*` follows it.
+    be a family such as `rotation`, or several of both with commas between them; every word of
+    `text` has to be one of the event's, or to begin one where `*` follows it.
     """
 
     app: str | None = None

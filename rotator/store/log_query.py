@@ -300,8 +300,9 @@ def _equal(column: str, value: str | int) -> _Filter:
 
 
 def _family(wanted: str) -> _Filter:
-    """An action, or all that begin with it and a dot."""
-    known = [each.value for each in Action if each == wanted or each.startswith(f"{wanted}.")]
+    """Actions, of each itself and all that begin with it and a dot."""
+    parts = wanted.split(",")
+    known = [e.value for e in Action if any(e == p or e.startswith(f"{p}.") for p in parts)]
     return _Filter(tuple(("action", each) for each in known), _bare("action").in_(known))
 
 

@@ -209,6 +209,7 @@ QUERIES = {
     "outcome": (EventQuery(outcome="failed"), [4]),
     "action": (EventQuery(action="rotation.parked"), [4]),
     "actions of a family": (EventQuery(action="rotation"), [4, 3, 2, 1]),
+    "several actions": (EventQuery(action="rollout,rotation.parked"), [5, 4]),
     "half a word of an action": (EventQuery(action="ro"), []),
     "actor by kind and name": (EventQuery(actor="user:ann"), [3]),
     "actor whose name has a colon": (EventQuery(actor="worker:host:12"), [5]),
