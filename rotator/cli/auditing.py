@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import re
+import shlex
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -141,13 +142,13 @@ class _Lines:
         elif self._csv is None:
             print_json_line(as_row(logged))
         else:
-            self._csv.writerow({key: _cell(value) for key, value in as_row(logged).items()})
+            self._csv.writerow({key: csv_cell(value) for key, value in as_row(logged).items()})
 
 
 def line_of(logged: LoggedEvent) -> str:
     """An event on one line."""
     event = logged.event
-    about, detail = _told(logged)
+    about, detail = told_of(logged)
     what = f"{event.action.value} {event.outcome.value}"
     return f"{logged.sequence} {moment(event.at)}  {what:30} {about}  {event.actor}  {detail}"
 
@@ -208,6 +209,13 @@ def to_query(filters: Filters, now: datetime) -> EventQuery:
         before=filters.before,
         after=filters.after,
     )
+
+
+def query_of(options: str, now: datetime) -> EventQuery:
+    """The query of `rotator audit` with these options, as they stand on a command line."""
+    words = iter(shlex.split(options))
+    given = {word.removeprefix("--"): next(words) for word in words}
+    return to_query(Filters(**given), now)  # type: ignore[arg-type]
 
 
 def _check_actions(given: str | None) -> None:
@@ -275,7 +283,7 @@ def _csv_writer() -> csv.DictWriter[str]:
     return writer
 
 
-def _cell(value: object) -> str:
+def csv_cell(value: object) -> str:
     """A cell that a spreadsheet takes for text, also where somebody's reason begins with `=`."""
     text = "" if value is None else _detail(value) if isinstance(value, dict) else str(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
@@ -296,7 +304,7 @@ def events_table(events: Sequence[LoggedEvent]) -> Table:
         table.add_column(column, no_wrap=column not in ("about", "by", "detail"), overflow="fold")
     for logged in events:
         event = logged.event
-        about, detail = _told(logged)
+        about, detail = told_of(logged)
         table.add_row(
             str(logged.sequence),
             moment(event.at),
@@ -309,7 +317,7 @@ def events_table(events: Sequence[LoggedEvent]) -> Table:
     return table
 
 
-def _told(logged: LoggedEvent) -> tuple[str, str]:
+def told_of(logged: LoggedEvent) -> tuple[str, str]:
     """What an event is about, and what is to be said of it."""
     event = logged.event
     subject = (event.credential, event.app, event.target, event.machine)

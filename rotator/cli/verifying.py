@@ -46,7 +46,7 @@ async def verify_events(
     outside = [each for path in checkpoints for each in kept_checkpoints(path)]
     more_keys = [VerifierKey.parse(text) for text in keys]
     async with opened() as rotator:
-        with _progress(shown=not as_json) as progress:
+        with shown_progress(shown=not as_json) as progress:
             found = await verify_log(
                 rotator.store,
                 rotator.signer,
@@ -124,7 +124,7 @@ def _walk(url: str, segment: Segment) -> Walked:
 
 
 @contextmanager
-def _progress(*, shown: bool) -> Iterator[Progress | None]:
+def shown_progress(*, shown: bool) -> Iterator[Progress | None]:
     """A bar on a terminal, nothing elsewhere."""
     if not (shown and sys.stderr.isatty()):
         yield None
