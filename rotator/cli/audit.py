@@ -25,6 +25,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSONL = "jsonl"
     CSV = "csv"
+    OCSF = "ocsf"
 
 
 @audit.callback(invoke_without_command=True)
@@ -240,12 +241,15 @@ def archive(
 
 
 @audit.command()
-def schema() -> int:
+def schema(
+    ocsf: Annotated[bool, typer.Option("--ocsf", help="How events map to OCSF.")] = False,
+) -> int:
     """Print what the fields, actions and outcomes of events mean, as Markdown."""
     from rotator.cli.text import say
     from rotator.domain.event_fields import markdown
+    from rotator.domain.ocsf_table import ocsf_markdown
 
-    say(markdown().rstrip())
+    say((ocsf_markdown() if ocsf else markdown()).rstrip())
     return 0
 
 

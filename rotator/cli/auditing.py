@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from rotator import __version__
 from rotator.cli.session import opened
 from rotator.cli.text import moment, plain, print_json, print_json_line, say, show
 from rotator.domain.durations import parse_duration
@@ -19,6 +20,7 @@ from rotator.domain.errors import InputError
 from rotator.domain.event_fields import typed_detail
 from rotator.domain.events import LEAF_COLUMNS, Action, LoggedEvent, Outcome
 from rotator.domain.ports import EventQuery, Store
+from rotator.engine.audit.stream import event_line
 from rotator.engine.audit.verify import Verification
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ async def show_events(filters: Filters, output: str, *, follow: bool) -> int:
         if output == "table" and not follow:
             await _show_table(rotator.store, query, filters.limit)
             return 0
-        writer = _Lines(output)
+        writer = _Lines(output, await _origin(rotator.store))
         if follow:
             await _follow(rotator.store, query, filters.limit or FIRST_PAGE, writer)
         async for logged in _all(rotator.store, query, filters.limit):
@@ -89,6 +91,11 @@ async def _show_table(store: Store, query: EventQuery, limit: int | None) -> Non
     show(events_table(found))
     if len(found) == wanted and found[-1].sequence > 1:
         say(f"older ones: --before {found[-1].sequence}")
+
+
+async def _origin(store: Store) -> str:
+    async with store.view() as unit:
+        return (await unit.log_head()).origin
 
 
 async def _page(store: Store, query: EventQuery) -> Sequence[LoggedEvent]:
@@ -132,13 +139,16 @@ async def _follow(store: Store, query: EventQuery, limit: int, writer: _Lines) -
 class _Lines:
     """Prints events one a line."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, origin: str) -> None:
         self._output = output
+        self._origin = origin
         self._csv = _csv_writer() if output == "csv" else None
 
     def write(self, logged: LoggedEvent) -> None:
         if self._output == "table":
             say(line_of(logged))
+        elif self._output == "ocsf":
+            say(event_line(logged, self._origin, __version__))
         elif self._csv is None:
             print_json_line(as_row(logged))
         else:

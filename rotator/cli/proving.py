@@ -136,7 +136,9 @@ async def sign_now() -> int:
         await sign_checkpoint(rotator.parts, _signer(rotator))
         async with rotator.store.view() as unit:
             newest = await unit.newest_checkpoint()
-        sent = await publish(rotator.store, rotator.sinks(), rotator.parts.clock.now())
+        sent = await publish(
+            rotator.store, rotator.sinks(), rotator.parts.actor, rotator.parts.clock.now()
+        )
     if newest is None or newest.note is None:
         raise InputError("the log is empty: there is nothing to sign")
     say(newest.note.rstrip("\n"))

@@ -80,6 +80,8 @@ DETAILS: Final[Mapping[str, EventField]] = {
     "expires_at": EventField(_T.TIME, "when the value expires"),
     "key_id": EventField(_T.ID, "key that signed"),
     "checkpoint": EventField(_T.TEXT, "the signed checkpoint"),
+    "sink": EventField(_T.NAME, "place that events or checkpoints are sent to"),
+    "failures": EventField(_T.NUMBER, "tries in a row that failed"),
     "sha256": EventField(_T.TEXT, "digest of an archive"),
     "file": EventField(_T.TEXT, "name of an archive"),
 }

@@ -111,6 +111,8 @@ class Action(StrEnum):
     WORKER_STOPPED = "worker.stopped"
     CHECKPOINT_SIGNED = "checkpoint.signed"
     AUDIT_ARCHIVED = "audit.archived"
+    DELIVERY_FAILING = "delivery.failing"
+    DELIVERY_RESUMED = "delivery.resumed"
 
 
 class Outcome(StrEnum):

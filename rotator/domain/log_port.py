@@ -96,6 +96,17 @@ class LogCursor:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Some events in order, each as one line of JSON. `id` is the same however often these events
+    are sent, and holds no full stop."""
+
+    id: str
+    first: int
+    last: int
+    lines: Sequence[str]
+
+
 class LogUnit(Protocol):
     """The part of a transaction that appends to the log and reads it."""
 

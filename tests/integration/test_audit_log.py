@@ -44,6 +44,7 @@ from tests.integration.store_objects import (
     ANOTHER_KEY,
     HOUR,
     NOW,
+    SettableClock,
     a_full_event,
     a_ring,
     an_event,
@@ -339,18 +340,18 @@ class FlakySink:
 async def test_checkpoints_wait_for_a_place_that_fails_and_come_in_order(store: SqlStore) -> None:
     sink, now = FlakySink(2), NOW
     notes = await filled(store, 3)
-    assert [sent.count for sent in await publish(store, [sink], now)] == [0]
+    assert [sent.count for sent in await publish(store, [sink], WORKER, now)] == [0]
     notes += await filled(store, 3)
-    assert (await publish(store, [sink], now))[0].error == "waits after a failure"
+    assert (await publish(store, [sink], WORKER, now))[0].error == "waits after a failure"
     assert sink.failures == 1
     for _ in range(3):
         now += minutes(1)
-        await publish(store, [sink], now)
+        await publish(store, [sink], WORKER, now)
     assert sink.got == notes
     notes += await filled(store, 3)
     # Another process goes on where this one was.
     later = FlakySink(0)
-    await publish(store, [later], now)
+    await publish(store, [later], WORKER, now)
     assert later.got == notes[-1:]
 
 
@@ -361,9 +362,9 @@ async def test_a_file_of_checkpoints_shows_that_the_end_was_cut_off(
 
     sink = FileSink(tmp_path / "kept.txt")
     await filled(store, 3)
-    await publish(store, [sink], NOW)
+    await publish(store, [sink], WORKER, NOW)
     notes = await filled(store, 3)
-    await publish(store, [sink], NOW)
+    await publish(store, [sink], WORKER, NOW)
     kept = kept_checkpoints(tmp_path / "kept.txt")
     assert kept[-1].note == parse_checkpoint(notes[0])[1]
     assert len(split_notes((tmp_path / "kept.txt").read_text())) == 2
@@ -385,7 +386,7 @@ async def test_a_file_that_can_t_be_written_is_told_and_tried_again(
     store: SqlStore, tmp_path: Path
 ) -> None:
     await filled(store, 3)
-    (sent,) = await publish(store, [FileSink(tmp_path / "missing" / "kept.txt")], NOW)
+    (sent,) = await publish(store, [FileSink(tmp_path / "missing" / "kept.txt")], WORKER, NOW)
     assert sent.error is not None
     assert "can't be written" in sent.error
 
@@ -406,7 +407,9 @@ async def answered(status: int) -> tuple[Sequence[str], str]:
     async with server:
         port = server.sockets[0].getsockname()[1]
         try:
-            await WebhookSink(Secret(f"http://127.0.0.1:{port}/hook?token=t")).send("note\n")
+            await WebhookSink(
+                Secret(f"http://127.0.0.1:{port}/hook?token=t"), SettableClock()
+            ).send("note\n")
         except NeedsHuman as error:
             return got, str(error)
     return got, ""
@@ -416,7 +419,7 @@ async def test_a_webhook_gets_the_checkpoint_and_its_refusal_is_told() -> None:
     assert await answered(204) == (["note\n"], "")
     assert await answered(500) == (["note\n"], "the webhook answered 500")
     with pytest.raises(Unavailable, match="can't be reached"):
-        await WebhookSink(Secret("http://127.0.0.1:1/")).send("note\n")
+        await WebhookSink(Secret("http://127.0.0.1:1/"), SettableClock()).send("note\n")
 
 
 async def test_an_event_with_a_token_in_its_reason_is_kept_without_it(store: SqlStore) -> None:
