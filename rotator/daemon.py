@@ -52,6 +52,7 @@ class Daemon:
         self._running: set[asyncio.Task[None]] = set()
         self._worker = _record(rotator.parts)
         self._metrics = Metrics()
+        self._sinks = rotator.sinks()
         self._event_sinks = rotator.event_sinks()
         self._streamer = Streamer(
             rotator.parts.store,
@@ -173,10 +174,9 @@ class Daemon:
 
     async def _publish(self) -> None:
         """Send checkpoints out. What can't be sent is kept and told by the job itself."""
-        sinks = self._rotator.sinks()
-        if sinks:
+        if self._sinks:
             now = self._parts.clock.now()
-            await publish(self._parts.store, sinks, self._parts.actor, now)
+            await publish(self._parts.store, self._sinks, self._parts.actor, now)
 
     async def _stream(self) -> None:
         """Send events out. What can't be sent is kept and told by the job itself."""

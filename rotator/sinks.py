@@ -1,4 +1,4 @@
-"""Where checkpoints and events are sent: files and webhooks. Implements `engine.audit`'s sinks."""
+"""Where checkpoints and events are sent: files, webhooks, targets; the sinks of `engine.audit`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from typing import Final
 import httpx
 
 from rotator import __version__
+from rotator.domain.credential import TargetSpec
 from rotator.domain.errors import InputError, NeedsHuman, OutcomeUnknown, Unavailable
-from rotator.domain.ports import Batch, Clock
+from rotator.domain.ports import Batch, Clock, Target
 from rotator.domain.secret import Secret
 from rotator.fly.failures import wish
 
 WEBHOOK_SECONDS: Final = 10.0
+TARGET_SECONDS: Final = 60.0
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 LEAST_SECRET_BYTES: Final = 24
 MOST_SECRET_BYTES: Final = 64
@@ -31,6 +33,7 @@ class FileSink:
     """Appends to a file that ought to be on another volume, or be shipped elsewhere."""
 
     name = "file"
+    newest_only = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,6 +87,7 @@ class WebhookSink:
     """Posts the checkpoint as plain text. The URL may hold a token, so it is never shown."""
 
     name = "webhook"
+    newest_only = False
 
     def __init__(self, url: Secret, clock: Clock) -> None:
         self._url = url
@@ -93,6 +97,27 @@ class WebhookSink:
         """Post it; any answer of 2xx counts."""
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         await post(self._url, note.encode(), headers, self._clock, "ROTATOR_CHECKPOINT_WEBHOOK")
+
+
+class TargetSink:
+    """Keeps the newest checkpoint in a target, such as an app secret that a witness reads, or what
+    a plug-in delivers to. It is seen to stand there: somebody else's change of it is told."""
+
+    name = "target"
+    newest_only = True
+
+    def __init__(self, target: Target, spec: TargetSpec) -> None:
+        self._target = target
+        self._spec = spec
+
+    async def send(self, note: str) -> None:
+        """Write it and see that the target shows it."""
+        try:
+            async with asyncio.timeout(TARGET_SECONDS):
+                receipt = await self._target.deliver(self._spec, Secret(note))
+                await self._target.confirm(self._spec, receipt)
+        except TimeoutError:
+            raise OutcomeUnknown(f"{self._spec.key} did not answer") from None
 
 
 class EventWebhookSink:

@@ -17,12 +17,13 @@ from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.parts import Limits, Parts
 from rotator.fly.client import FlyClient
 from rotator.kinds.registry import all_kinds
-from rotator.manifest import Manifest, load_manifest
+from rotator.manifest import Manifest, load_manifest, parse_target
 from rotator.settings import Settings
 from rotator.sinks import (
     EventFileSink,
     EventWebhookSink,
     FileSink,
+    TargetSink,
     WebhookSink,
     secret_bytes,
 )
@@ -49,13 +50,21 @@ class Rotator:
     signer: CheckpointSigner | None
 
     def sinks(self) -> Sequence[Sink]:
-        """Where checkpoints are sent, beside the log."""
+        """Where checkpoints are sent, beside the log.
+
+        Raises:
+            InputError: the target is none.
+        """
         sinks: list[Sink] = []
         if self.settings.checkpoint_file is not None:
             sinks.append(FileSink(self.settings.checkpoint_file))
         if self.settings.checkpoint_webhook is not None:
             url = Secret(self.settings.checkpoint_webhook.get_secret_value())
             sinks.append(WebhookSink(url, self.parts.clock))
+        if self.settings.checkpoint_target is not None:
+            where = "ROTATOR_CHECKPOINT_TARGET"
+            spec = parse_target(self.settings.checkpoint_target, where, self.targets)
+            sinks.append(TargetSink(self.targets[spec.type], spec))
         return sinks
 
     def event_sinks(self) -> Sequence[EventSink]:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rotator.cli.verifying import kept_checkpoints
 from rotator.domain.audit_archive import ArchiveHeader
 from rotator.domain.audit_proof import check_proof
 from rotator.domain.errors import InputError, NeedsHuman, Unavailable
@@ -36,9 +37,11 @@ from rotator.engine.audit.prove import prove_consistency, prove_inclusion
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.verify import verify_log
 from rotator.engine.checkpoint import sign_head
-from rotator.sinks import FileSink, WebhookSink
+from rotator.manifest import parse_target
+from rotator.sinks import FileSink, TargetSink, WebhookSink
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
+from rotator.targets.file import FileTarget
 from tests.harness import tlog
 from tests.integration.store_objects import (
     ANOTHER_KEY,
@@ -325,6 +328,7 @@ class FlakySink:
     """A place that fails as often as it is told to."""
 
     name = "flaky"
+    newest_only = False
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -358,8 +362,6 @@ async def test_checkpoints_wait_for_a_place_that_fails_and_come_in_order(store: 
 async def test_a_file_of_checkpoints_shows_that_the_end_was_cut_off(
     store: SqlStore, raw: AsyncEngine, tmp_path: Path
 ) -> None:
-    from rotator.cli.verifying import kept_checkpoints
-
     sink = FileSink(tmp_path / "kept.txt")
     await filled(store, 3)
     await publish(store, [sink], WORKER, NOW)
@@ -389,6 +391,46 @@ async def test_a_file_that_can_t_be_written_is_told_and_tried_again(
     (sent,) = await publish(store, [FileSink(tmp_path / "missing" / "kept.txt")], WORKER, NOW)
     assert sent.error is not None
     assert "can't be written" in sent.error
+
+
+async def test_a_target_holds_the_newest_checkpoint_and_verifies_the_log(
+    store: SqlStore, raw: AsyncEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "witness"
+    targets = {"file": FileTarget()}
+    spec = parse_target(f'{{ type = "file", path = "{path}" }}', "SETTING", targets)
+    sink = TargetSink(targets["file"], spec)
+    await filled(store, 3)
+    await publish(store, [sink], WORKER, NOW)
+    notes = await filled(store, 3, 3)
+    (sent,) = await publish(store, [sink], WORKER, NOW)
+    assert (sent.count, sent.error) == (1, None)
+    assert path.read_text() == notes[-1]
+    await past_the_guards(
+        raw,
+        "DELETE FROM events WHERE sequence > 5",
+        "DELETE FROM checkpoints WHERE sequence > 5",
+        "DELETE FROM tree_nodes WHERE position >= 5",
+        "UPDATE event_head SET sequence = 5",
+    )
+    found = await verify_log(store, SIGNER, outside=kept_checkpoints(path))
+    assert found.fault is not None
+    assert found.fault.damage is Damage.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("witness.txt", "SETTING: not a table of TOML"),
+        ("3", "SETTING: not a table of TOML"),
+        ('{ type = "cloud" }', "'cloud' is none of file"),
+        ('{ type = "file", path = "witness" }', "must be absolute"),
+    ],
+)
+def test_a_setting_that_is_no_target_is_one_clear_line(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        parse_target(text, "SETTING", {"file": FileTarget()})
+    assert len(str(caught.value).splitlines()) == 1
 
 
 async def answered(status: int) -> tuple[Sequence[str], str]:

@@ -20,9 +20,11 @@ AT_ONCE: Final = 50
 
 
 class Sink(Protocol):
-    """A place that checkpoints are sent to. `name` is the cursor's and never changes."""
+    """A place that checkpoints are sent to. `name` is the cursor's and never changes. A place that
+    holds one at a time wants the `newest_only`."""
 
     name: str
+    newest_only: bool
 
     async def send(self, note: str) -> None:
         """Hand one over; it may come twice. Raises an error of `domain.errors`, within a bound."""
@@ -58,6 +60,8 @@ async def _publish_to(store: Store, sink: Sink, actor: Actor, now: datetime) -> 
         waiting = await unit.checkpoints(after=cursor.position, limit=AT_ONCE)
     if not waiting:
         return Sent(sink.name, 0)
+    if sink.newest_only:
+        waiting = waiting[-1:]
     count, position, failure = 0, cursor.position, None
     for checkpoint in waiting:
         if checkpoint.note is not None:
