@@ -15,10 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rotator.domain.errors import Unavailable
 from rotator.domain.events import GENESIS, Action, Event, LoggedEvent, Outcome
 from rotator.domain.note import VerifierKey
 from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
 from rotator.domain.rotation import Actor
+from rotator.store.log import LogUnit
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
 from tests.harness.chain import first_fault
@@ -234,6 +236,26 @@ async def test_the_log_is_filtered_newest_first_by(store: SqlStore, name: str) -
     await appended(store, *SAMPLE)
     query, expected = QUERIES[name]
     assert await found(store, query) == expected
+
+
+async def test_an_actor_is_noted_once_and_again_where_the_transaction_did_not_last(
+    store: SqlStore, raw: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = an_event(1, actor=Actor("user", "ann"))
+
+    async def fails(*_: object) -> None:
+        raise Unavailable("the disk is full")
+
+    with monkeypatch.context() as broken, pytest.raises(Unavailable):
+        broken.setattr(LogUnit, "_insert_rows", fails)
+        await appended(store, ann)
+    await appended(store, ann)
+    await appended(store, ann, an_event(2, actor=Actor("user", "bob")))
+    assert await found(store, EventQuery(actor="user:a")) == [2, 1]
+    assert await found(store, EventQuery(actor="bob")) == [3]
+    async with raw.connect() as connection:
+        noted = await connection.execute(text("SELECT name FROM event_actors ORDER BY name"))
+        assert [row.name for row in noted] == ["ann", "bob"]
 
 
 async def test_the_log_is_paged_through_to_its_beginning(store: SqlStore) -> None:
