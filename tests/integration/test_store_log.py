@@ -20,6 +20,7 @@ from rotator.domain.events import GENESIS, Action, Event, LoggedEvent, Outcome
 from rotator.domain.note import VerifierKey
 from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
 from rotator.domain.rotation import Actor
+from rotator.store import log_query
 from rotator.store.log import LogUnit
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
@@ -336,10 +337,10 @@ INDEX_OF = {
         "ix_events_",
         EventQuery(actor="worker", action="rotation", since=NOW),
     ),
-    "before": ("autoindex_events|events_pkey", EventQuery(before=3)),
-    "since": ("autoindex_events|events_pkey", EventQuery(since=NOW)),
-    "until": ("autoindex_events|events_pkey", EventQuery(until=NOW + HOUR)),
-    "nothing": ("autoindex_events|events_pkey", EventQuery()),
+    "before": ("INTEGER PRIMARY KEY|events_pkey", EventQuery(before=3)),
+    "since": ("INTEGER PRIMARY KEY|events_pkey", EventQuery(since=NOW)),
+    "until": ("INTEGER PRIMARY KEY|events_pkey", EventQuery(until=NOW + HOUR)),
+    "nothing": ("INTEGER PRIMARY KEY|events_pkey", EventQuery()),
     "text": ("VIRTUAL TABLE INDEX|event_words", EventQuery(text="event")),
 }
 
@@ -384,7 +385,9 @@ async def plans_of(store: SqlStore, query: EventQuery) -> list[str]:
     return found
 
 
-async def test_a_search_finds_events_by_words_and_their_beginnings(store: SqlStore) -> None:
+async def test_a_search_finds_events_by_words_and_their_beginnings(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await appended(
         store,
         an_event(1, reason="Laptop stolen in Köln", app="web"),
@@ -401,6 +404,11 @@ async def test_a_search_finds_events_by_words_and_their_beginnings(store: SqlSto
     await appended(store, *many)
     assert await found(store, EventQuery(text="frequent", app="rare", limit=3)) == [354, 304, 254]
     assert len(await found(store, EventQuery(text="freq*", app="web", limit=500))) == 392
+    # The newest events are read, the others found by the index: together they are all.
+    wanted = await found(store, EventQuery(text="frequent", app="web", limit=60))
+    monkeypatch.setattr(log_query, "PAGE_READ", 10)
+    monkeypatch.setattr(log_query, "PAGES_READ", 2)
+    assert await found(store, EventQuery(text="frequent", app="web", limit=60)) == wanted
     assert await found(store, EventQuery(text="stolen", app="web")) == [3, 1]
     assert await found(store, EventQuery(text="top*")) == []
     assert await found(store, EventQuery(text="stolen_again")) == [3]
