@@ -54,6 +54,9 @@ ROW_COLUMNS: Final = ("sequence", "previous", "hash", *LEAF_COLUMNS)
 LEAF_STARTS: Final = 3
 VERSION_AT: Final = 3
 LogRow: TypeAlias = tuple[int | str | None, ...]
+LeafRow: TypeAlias = tuple[int, str, str, int, bytes, int, str, str]
+"""A row with its leaf bytes made by the database: sequence, previous, hash, version, leaf bytes,
+time, the actor's kind and name. They prove nothing until they are hashed."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 

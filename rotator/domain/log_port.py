@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from rotator.domain.events import Event, LoggedEvent, LogRow
+from rotator.domain.events import Event, LeafRow, LoggedEvent, LogRow
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,12 @@ class LogUnit(Protocol):
     async def log_head(self) -> LogHead: ...
     async def log_rows(self, first: int, last: int) -> Sequence[LogRow]:
         """Rows of a range in order, as they are hashed; at most a page of them is wanted."""
+        ...
+
+    async def log_leaves(self, first: int, last: int) -> Sequence[LeafRow] | None:
+        """The same rows with their leaf bytes, where the database can make them as
+        `domain.events.leaf_bytes` does; None where it can't. Only an equal hash shows that it did.
+        """
         ...
 
     async def next_row(self, after: int) -> int | None:

@@ -327,3 +327,15 @@ def test_the_controls_name_sections_that_there_are() -> None:
     for control in CONTROLS:
         assert control.sections
         assert control.asks.endswith(".")
+
+
+def test_several_processes_verify_a_log_as_one_does(
+    at_the_year: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(["audit", "verify"]) == 0
+    alone = capfd.readouterr().out
+    monkeypatch.setattr("rotator.engine.audit.verify.SEGMENT", 256)
+    monkeypatch.setattr("rotator.cli.verifying.ALONE_BELOW", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert _run(["audit", "verify"]) == 0
+    assert capfd.readouterr().out == alone
