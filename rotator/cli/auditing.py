@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import re
 import shlex
 import sys
@@ -12,9 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from rotator import __version__
 from rotator.cli.session import opened
-from rotator.cli.text import moment, plain, print_json, print_json_line, say, show
+from rotator.cli.text import moment, print_json, say, show
 from rotator.domain.durations import parse_duration
 from rotator.domain.errors import InputError
 from rotator.domain.event_fields import typed_detail
@@ -68,11 +71,12 @@ async def show_events(filters: Filters, output: str, *, follow: bool) -> int:
         if output == "table" and not follow:
             await _show_table(rotator.store, query, filters.limit)
             return 0
-        writer = _Lines(output, await _origin(rotator.store))
+        writer = _Lines(output, await _origin(rotator.store), at_once=follow)
         if follow:
             await _follow(rotator.store, query, filters.limit or FIRST_PAGE, writer)
         async for logged in _all(rotator.store, query, filters.limit):
             writer.write(logged)
+    sys.stdout.flush()
     return 0
 
 
@@ -139,18 +143,22 @@ async def _follow(store: Store, query: EventQuery, limit: int, writer: _Lines) -
 class _Lines:
     """Prints events one a line."""
 
-    def __init__(self, output: str, origin: str) -> None:
+    def __init__(self, output: str, origin: str, *, at_once: bool) -> None:
+        self._at_once = at_once
         self._output = output
         self._origin = origin
         self._csv = _csv_writer() if output == "csv" else None
 
+    def _print(self, line: str) -> None:
+        print(line, flush=self._at_once)  # noqa: T201
+
     def write(self, logged: LoggedEvent) -> None:
         if self._output == "table":
-            say(line_of(logged))
+            self._print(line_of(logged))
         elif self._output == "ocsf":
-            say(event_line(logged, self._origin, __version__))
+            self._print(event_line(logged, self._origin, __version__))
         elif self._csv is None:
-            print_json_line(as_row(logged))
+            self._print(json_line(as_row(logged)))
         else:
             self._csv.writerow({key: csv_cell(value) for key, value in as_row(logged).items()})
 
@@ -256,14 +264,14 @@ def instant(text: str | None, now: datetime, option: str) -> datetime | None:
 
 
 def as_row(logged: LoggedEvent) -> dict[str, object]:
-    """An event as a flat record, for exports."""
+    """An event as a flat record of JSON's types, for exports."""
     event, actor = logged.event, logged.event.actor
-    values = {
+    return {
         "sequence": logged.sequence,
         "version": logged.version,
-        "at": event.at,
-        "action": event.action,
-        "outcome": event.outcome,
+        "at": event.at.isoformat().replace("+00:00", "Z"),
+        "action": event.action.value,
+        "outcome": event.outcome.value,
         "actor_kind": actor.kind,
         "actor_name": actor.name,
         "actor_host": actor.host,
@@ -284,7 +292,14 @@ def as_row(logged: LoggedEvent) -> dict[str, object]:
         "previous": logged.previous,
         "hash": logged.hash,
     }
-    return {key: plain(value) for key, value in values.items()}
+
+
+def json_line(row: dict[str, object]) -> str:
+    """A record as one line of JSON, by the encoder that is many times faster where it can."""
+    try:
+        return orjson.dumps(row).decode()
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
 def _csv_writer() -> csv.DictWriter[str]:
