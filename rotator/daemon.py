@@ -18,11 +18,13 @@ from pathlib import Path
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from rotator import __version__
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import WorkerRecord
 from rotator.engine import jobs
 from rotator.engine.audit.publish import publish
+from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
@@ -34,6 +36,7 @@ RECOVER_SECONDS = 60
 MANIFEST_SECONDS = 10
 EXPIRY_SECONDS = 3600
 PUBLISH_SECONDS = 15
+STREAM_SECONDS = 3
 GRACE_SECONDS = 30
 
 
@@ -49,6 +52,15 @@ class Daemon:
         self._running: set[asyncio.Task[None]] = set()
         self._worker = _record(rotator.parts)
         self._metrics = Metrics()
+        self._sinks = rotator.sinks()
+        self._event_sinks = rotator.event_sinks()
+        self._streamer = Streamer(
+            rotator.parts.store,
+            rotator.parts.actor,
+            __version__,
+            rotator.parts.clock.now,
+            rotator.parts.stopping.is_set,
+        )
 
     async def run(self) -> None:
         """Start, work, and stop on SIGTERM or SIGINT.
@@ -94,6 +106,7 @@ class Daemon:
             ("watch-expiries", lambda: jobs.watch_expiries(self._parts), EXPIRY_SECONDS),
             ("sign-checkpoints", self._sign, settings.checkpoint_seconds),
             ("publish-checkpoints", self._publish, PUBLISH_SECONDS),
+            ("stream-events", self._stream, STREAM_SECONDS),
             ("heartbeat", self._beat, HEARTBEAT_SECONDS),
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
         )
@@ -144,6 +157,7 @@ class Daemon:
             await self._tell(Action.WORKER_STOPPED)
             await self._sign()
             await self._publish()
+            await self._stream()
             async with self._parts.store.unit() as unit:
                 await unit.remove_worker(self._worker.id)
         except RotatorError as error:
@@ -160,9 +174,14 @@ class Daemon:
 
     async def _publish(self) -> None:
         """Send checkpoints out. What can't be sent is kept and told by the job itself."""
-        sinks = self._rotator.sinks()
-        if sinks:
-            await publish(self._parts.store, sinks, self._parts.clock.now())
+        if self._sinks:
+            now = self._parts.clock.now()
+            await publish(self._parts.store, self._sinks, self._parts.actor, now)
+
+    async def _stream(self) -> None:
+        """Send events out. What can't be sent is kept and told by the job itself."""
+        if self._event_sinks:
+            await self._streamer.run(self._event_sinks)
 
     async def _load_manifest(self, *, first: bool = False) -> None:
         """Apply the manifest at the start and whenever it has changed. A change that can't be

@@ -53,8 +53,12 @@ class Settings(BaseSettings):
     checkpoint_seconds: int = Field(default=600, ge=10, le=86_400)
     checkpoint_file: Path | None = None
     checkpoint_webhook: SecretStr | None = None
+    checkpoint_target: str | None = None
+    events_file: Path | None = None
+    events_webhook: SecretStr | None = None
+    events_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
-    @field_validator("keys", mode="before")
+    @field_validator("keys", "events_webhook_secret", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
         if isinstance(value, str):
@@ -73,7 +77,7 @@ class Settings(BaseSettings):
     def _graphql_base(cls, value: str) -> str:
         return _base(value, "/graphql")
 
-    @field_validator("checkpoint_webhook")
+    @field_validator("checkpoint_webhook", "events_webhook")
     @classmethod
     def _webhook_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("http://", "https://")):

@@ -12,13 +12,21 @@ from rotator.domain.ports import Kind, Target
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.engine.audit.publish import Sink
+from rotator.engine.audit.stream import EventSink
 from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.parts import Limits, Parts
 from rotator.fly.client import FlyClient
 from rotator.kinds.registry import all_kinds
-from rotator.manifest import Manifest, load_manifest
+from rotator.manifest import Manifest, load_manifest, parse_target
 from rotator.settings import Settings
-from rotator.sinks import FileSink, WebhookSink
+from rotator.sinks import (
+    EventFileSink,
+    EventWebhookSink,
+    FileSink,
+    TargetSink,
+    WebhookSink,
+    secret_bytes,
+)
 from rotator.store.schema import require_current
 from rotator.store.sealing import CheckpointSigner, KeyRing
 from rotator.store.store import SqlStore
@@ -42,13 +50,45 @@ class Rotator:
     signer: CheckpointSigner | None
 
     def sinks(self) -> Sequence[Sink]:
-        """Where checkpoints are sent, beside the log."""
+        """Where checkpoints are sent, beside the log.
+
+        Raises:
+            InputError: the target is none.
+        """
         sinks: list[Sink] = []
         if self.settings.checkpoint_file is not None:
             sinks.append(FileSink(self.settings.checkpoint_file))
         if self.settings.checkpoint_webhook is not None:
             url = Secret(self.settings.checkpoint_webhook.get_secret_value())
-            sinks.append(WebhookSink(url))
+            sinks.append(WebhookSink(url, self.parts.clock))
+        if self.settings.checkpoint_target is not None:
+            where = "ROTATOR_CHECKPOINT_TARGET"
+            spec = parse_target(self.settings.checkpoint_target, where, self.targets)
+            sinks.append(TargetSink(self.targets[spec.type], spec))
+        return sinks
+
+    def event_sinks(self) -> Sequence[EventSink]:
+        """Where events are sent.
+
+        Raises:
+            InputError: the webhook has no secret to sign with, or one that is none.
+        """
+        settings = self.settings
+        sinks: list[EventSink] = []
+        if settings.events_file is not None:
+            sinks.append(EventFileSink(settings.events_file))
+        if settings.events_webhook is not None:
+            keys = [Secret(key.get_secret_value()) for key in settings.events_webhook_secret]
+            if not keys:
+                raise InputError(
+                    "events are posted signed, and no secret is set",
+                    where="ROTATOR_EVENTS_WEBHOOK_SECRET",
+                    next_step="make one: echo whsec_$(openssl rand -base64 32)",
+                )
+            for key in keys:
+                secret_bytes(key)
+            url = Secret(settings.events_webhook.get_secret_value())
+            sinks.append(EventWebhookSink(url, keys, self.parts.clock))
         return sinks
 
     def manifest(self) -> Manifest:

@@ -26,6 +26,7 @@ from rotator.engine.audit.archive import (
     lines_of,
     record_archive,
 )
+from rotator.engine.audit.stream import sent_to_all
 from rotator.engine.checkpoint import sign_checkpoint
 from rotator.wiring import Rotator
 
@@ -41,9 +42,10 @@ async def archive_events(before: str, out: Path, *, confirm: bool) -> int:
             say(f"deleted {left} events that an earlier archive holds")
         if rotator.signer is not None:
             await sign_checkpoint(rotator.parts, rotator.signer)
-        found = await archivable(rotator.store, at)
+        sent = await sent_to_all(rotator.store, rotator.event_sinks())
+        found = await archivable(rotator.store, at, sent=sent)
         if found is None:
-            say("nothing to archive: no event that a checkpoint covers is older")
+            say("nothing to archive: no event that a checkpoint covers, and was sent, is older")
             return 0
         header = found.header
         if await asyncio.to_thread(out.exists):

@@ -25,6 +25,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSONL = "jsonl"
     CSV = "csv"
+    OCSF = "ocsf"
 
 
 @audit.callback(invoke_without_command=True)
@@ -52,7 +53,8 @@ def query(
     ] = None,
     region: Annotated[str | None, typer.Option(help="Done by a worker in this region.")] = None,
     action: Annotated[
-        str | None, typer.Option(help="What, such as version.revoked, or rotation for all of them.")
+        str | None,
+        typer.Option(help="What, such as version.revoked, rotation for all of those, or a,b,c."),
     ] = None,
     outcome: Annotated[
         str | None, typer.Option(help="intent, ok, failed, waiting, info or unknown.")
@@ -239,12 +241,15 @@ def archive(
 
 
 @audit.command()
-def schema() -> int:
+def schema(
+    ocsf: Annotated[bool, typer.Option("--ocsf", help="How events map to OCSF.")] = False,
+) -> int:
     """Print what the fields, actions and outcomes of events mean, as Markdown."""
     from rotator.cli.text import say
     from rotator.domain.event_fields import markdown
+    from rotator.domain.ocsf_table import ocsf_markdown
 
-    say(markdown().rstrip())
+    say((ocsf_markdown() if ocsf else markdown()).rstrip())
     return 0
 
 

@@ -13,6 +13,7 @@ from rotator.cli.audit import audit, history
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
+from rotator.cli.report import report
 from rotator.cli.rollout import rollout
 from rotator.cli.rotate import rotate
 from rotator.cli.service import demo, health, run, simulate
@@ -42,6 +43,7 @@ app.command()(show)
 app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
 app.command()(history)
+app.command()(report)
 app.add_typer(token, name="token")
 app.add_typer(db, name="db")
 app.command()(health)

@@ -16,6 +16,7 @@ from rotator.domain.note import VerifierKey, parse_checkpoint, split_notes
 from rotator.engine.audit.prove import prove_consistency, prove_inclusion
 from rotator.engine.audit.publish import publish
 from rotator.engine.checkpoint import sign_checkpoint
+from rotator.settings import load_settings
 from rotator.store.sealing import CheckpointSigner
 from rotator.wiring import Rotator
 
@@ -132,11 +133,15 @@ def _signer(rotator: Rotator) -> CheckpointSigner:
 
 async def sign_now() -> int:
     """`rotator audit checkpoint`. Where nothing has happened since, the newest one is printed."""
-    async with opened() as rotator:
+    # A target may need the API.
+    online = load_settings().checkpoint_target is not None
+    async with opened(online=online) as rotator:
         await sign_checkpoint(rotator.parts, _signer(rotator))
         async with rotator.store.view() as unit:
             newest = await unit.newest_checkpoint()
-        sent = await publish(rotator.store, rotator.sinks(), rotator.parts.clock.now())
+        sent = await publish(
+            rotator.store, rotator.sinks(), rotator.parts.actor, rotator.parts.clock.now()
+        )
     if newest is None or newest.note is None:
         raise InputError("the log is empty: there is nothing to sign")
     say(newest.note.rstrip("\n"))

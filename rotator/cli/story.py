@@ -112,7 +112,8 @@ def _sentence(event: Event) -> str:
     detail = event.detail
     told: Mapping[Action, str] = {
         Action.CREDENTIAL_ADDED: f"{event.actor} took it into the inventory",
-        Action.CREDENTIAL_CHANGED: f"{event.actor} changed what the manifest says of it",
+        Action.CREDENTIAL_CHANGED: f"{event.actor} changed what the manifest says of it"
+        f"{_told(detail, 'changes')}",
         Action.CREDENTIAL_UNMANAGED: f"{event.actor} took it out of the manifest",
         Action.CREDENTIAL_OVERDUE: f"it is overdue: {detail.get('why', 'it may not start')}",
         Action.VERSION_ADOPTED: f"a value that stood there already was adopted{_born(detail)}",
@@ -122,6 +123,10 @@ def _sentence(event: Event) -> str:
         Action.LEFTOVER_REVOKED: f"a leftover value was revoked: {detail.get('issued_as', '')}",
     }
     return told[event.action]
+
+
+def _told(detail: Mapping[str, str], key: str) -> str:
+    return f": {detail[key]}" if detail.get(key) else ""
 
 
 def _born(detail: Mapping[str, str]) -> str:

@@ -134,8 +134,3 @@ def plain(value: object) -> object:
 def print_json(value: object) -> None:
     """Print as indented JSON."""
     say(json.dumps(plain(value), indent=2, ensure_ascii=False))
-
-
-def print_json_line(value: object) -> None:
-    """Print as one line of JSON."""
-    say(json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")))

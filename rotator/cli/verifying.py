@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Final
 from rotator.cli.archiving import check_archive_file
 from rotator.cli.auditing import verification_lines
 from rotator.cli.failures import FAILED
+from rotator.cli.segments import walk as walk_one
 from rotator.cli.session import opened
 from rotator.cli.text import print_json, say
 from rotator.domain.errors import InputError
@@ -24,8 +26,6 @@ from rotator.engine.audit.checkpoints import Outside
 from rotator.engine.audit.marker import save_marker
 from rotator.engine.audit.segment import Segment, Walked, walk_segment
 from rotator.engine.audit.verify import Progress, Walker, verify_log
-from rotator.store.store import SqlStore
-from rotator.system import SystemClock
 from rotator.wiring import Rotator
 
 ALONE_BELOW: Final = 4
@@ -46,7 +46,7 @@ async def verify_events(
     outside = [each for path in checkpoints for each in kept_checkpoints(path)]
     more_keys = [VerifierKey.parse(text) for text in keys]
     async with opened() as rotator:
-        with _progress(shown=not as_json) as progress:
+        with shown_progress(shown=not as_json) as progress:
             found = await verify_log(
                 rotator.store,
                 rotator.signer,
@@ -89,8 +89,7 @@ def kept_checkpoints(path: Path) -> Sequence[Outside]:
 
 
 def walker_for(rotator: Rotator) -> Walker:
-    """Walks segments by several processes where there are enough of them."""
-    url = rotator.settings.database_url
+    """Walks segments by several processes, this one among them, where there are enough of them."""
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
 
     async def walk(segments: Sequence[Segment]) -> AsyncIterator[Walked]:
@@ -98,33 +97,63 @@ def walker_for(rotator: Rotator) -> Walker:
             for segment in segments:
                 yield await walk_segment(rotator.store, segment)
             return
-        loop = asyncio.get_running_loop()
-        pool = ProcessPoolExecutor(min(processes, len(segments)), mp_context=get_context("spawn"))
+        shared = _Shared(rotator, segments, processes - 1)
         try:
-            waiting = [loop.run_in_executor(pool, _walk, url, segment) for segment in segments]
-            for each in waiting:
-                yield await each
+            for found in shared.found:
+                yield await found
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            shared.stop()
 
     return walk
 
 
-def _walk(url: str, segment: Segment) -> Walked:
-    """One segment, in a process of its own."""
+class _Shared:
+    """Segments that are worked off from the front by other processes, and from the back by this
+    one, which need not wait for any of them to start. `found` are in the segments' order."""
 
-    async def walk() -> Walked:
-        store = SqlStore(url, None, SystemClock())
+    def __init__(self, rotator: Rotator, segments: Sequence[Segment], others: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._store, self._url = rotator.store, rotator.settings.database_url
+        self._segments = segments
+        self._left = deque(range(len(segments)))
+        self._pool = ProcessPoolExecutor(others, mp_context=get_context("spawn"))
+        self.found: Sequence[asyncio.Future[Walked]] = [loop.create_future() for _ in segments]
+        workers = [self._elsewhere() for _ in range(others)]
+        self._tasks = [loop.create_task(work) for work in (*workers, self._here())]
+
+    async def _elsewhere(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._left:
+            number = self._left.popleft()
+            segment = self._segments[number]
+            work = loop.run_in_executor(self._pool, walk_one, self._url, segment)
+            await self._settle(number, work)
+
+    async def _here(self) -> None:
+        while self._left:
+            number = self._left.pop()
+            await self._settle(number, walk_segment(self._store, self._segments[number]))
+
+    async def _settle(self, number: int, work: Awaitable[Walked]) -> None:
+        """What goes wrong is raised where the segment is waited for."""
         try:
-            return await walk_segment(store, segment)
-        finally:
-            await store.aclose()
+            self.found[number].set_result(await work)
+        except Exception as error:
+            self.found[number].set_exception(error)
 
-    return asyncio.run(walk())
+    def stop(self) -> None:
+        """Leave what is not done."""
+        self._left.clear()
+        for task in self._tasks:
+            task.cancel()
+        for each in self.found:
+            if each.done() and not each.cancelled():
+                each.exception()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
-def _progress(*, shown: bool) -> Iterator[Progress | None]:
+def shown_progress(*, shown: bool) -> Iterator[Progress | None]:
     """A bar on a terminal, nothing elsewhere."""
     if not (shown and sys.stderr.isatty()):
         yield None

@@ -54,6 +54,9 @@ ROW_COLUMNS: Final = ("sequence", "previous", "hash", *LEAF_COLUMNS)
 LEAF_STARTS: Final = 3
 VERSION_AT: Final = 3
 LogRow: TypeAlias = tuple[int | str | None, ...]
+LeafRow: TypeAlias = tuple[int, str, str, int, bytes, int, str, str]
+"""A row with its leaf bytes made by the database: sequence, previous, hash, version, leaf bytes,
+time, the actor's kind and name. They prove nothing until they are hashed."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -111,6 +114,8 @@ class Action(StrEnum):
     WORKER_STOPPED = "worker.stopped"
     CHECKPOINT_SIGNED = "checkpoint.signed"
     AUDIT_ARCHIVED = "audit.archived"
+    DELIVERY_FAILING = "delivery.failing"
+    DELIVERY_RESUMED = "delivery.resumed"
 
 
 class Outcome(StrEnum):
@@ -243,37 +248,41 @@ def to_event(row: LogRow) -> LoggedEvent:
     Raises:
         ValueError: no rotator wrote such a row.
     """
-    named = dict(zip(ROW_COLUMNS, row, strict=True))
-    at, uid, version = named["at"], named["actor_uid"], named["version"]
+    sequence, previous, found, version, at, action, outcome, *more = row
     if not isinstance(at, int) or not isinstance(version, int):
         raise ValueError("a number is missing")
-    texts = {key: None if value is None else str(value) for key, value in named.items()}
+    actor_kind, actor_name, host, uid, worker_machine, region, reason, *about, detail = more
+    credential, kind, organization, app, target, machine, *ids = (_text(each) for each in about)
+    rotation_id, rollout_id, request_id = ids
     event = Event(
-        action=Action(str(named["action"])),
-        outcome=Outcome(str(named["outcome"])),
+        action=Action(str(action)),
+        outcome=Outcome(str(outcome)),
         actor=Actor(
-            kind=str(named["actor_kind"]),
-            name=str(named["actor_name"]),
-            host=texts["actor_host"],
+            kind=str(actor_kind),
+            name=str(actor_name),
+            host=_text(host),
             uid=None if uid is None else int(uid),
-            machine=texts["actor_machine"],
-            region=texts["actor_region"],
+            machine=_text(worker_machine),
+            region=_text(region),
         ),
         at=_EPOCH + _MICROSECOND * at,
-        reason=str(named["reason"]),
-        credential=texts["credential"],
-        kind=texts["kind"],
-        organization=texts["organization"],
-        app=texts["app"],
-        target=texts["target"],
-        machine=texts["machine"],
-        rotation_id=texts["rotation_id"],
-        rollout_id=texts["rollout_id"],
-        request_id=texts["request_id"],
-        detail={str(k): str(v) for k, v in json.loads(str(named["detail"])).items()},
+        reason=str(reason),
+        credential=credential,
+        kind=kind,
+        organization=organization,
+        app=app,
+        target=target,
+        machine=machine,
+        rotation_id=rotation_id,
+        rollout_id=rollout_id,
+        request_id=request_id,
+        detail={str(k): str(v) for k, v in orjson.loads(str(detail)).items()},
     )
-    sequence = int(named["sequence"] or 0)
-    return LoggedEvent(sequence, event, str(named["previous"]), str(named["hash"]), version)
+    return LoggedEvent(int(sequence or 0), event, str(previous), str(found), version)
+
+
+def _text(value: int | str | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def to_row(logged: LoggedEvent) -> LogRow:

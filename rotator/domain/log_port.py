@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from rotator.domain.events import Event, LoggedEvent, LogRow
+from rotator.domain.events import Event, LeafRow, LoggedEvent, LogRow
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class EventQuery:
     """A filter over the audit log. None means any. Newest first; `before` pages on.
 
     `actor` is a kind, the beginning of a name, or `kind:` and the beginning of a name; `action` may
-    be a family such as `rotation`; every word of `text` has to be
-    one of the event's, or to begin one where `*` follows it.
+    be a family such as `rotation`, or several of both with commas between them; every word of
+    `text` has to be one of the event's, or to begin one where `*` follows it.
     """
 
     app: str | None = None
@@ -96,6 +96,17 @@ class LogCursor:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Some events in order, each as one line of JSON. `id` is the same however often these events
+    are sent, and holds no full stop."""
+
+    id: str
+    first: int
+    last: int
+    lines: Sequence[str]
+
+
 class LogUnit(Protocol):
     """The part of a transaction that appends to the log and reads it."""
 
@@ -123,6 +134,12 @@ class LogUnit(Protocol):
     async def log_head(self) -> LogHead: ...
     async def log_rows(self, first: int, last: int) -> Sequence[LogRow]:
         """Rows of a range in order, as they are hashed; at most a page of them is wanted."""
+        ...
+
+    async def log_leaves(self, first: int, last: int) -> Sequence[LeafRow] | None:
+        """The same rows with their leaf bytes, where the database can make them as
+        `domain.events.leaf_bytes` does; None where it can't. Only an equal hash shows that it did.
+        """
         ...
 
     async def next_row(self, after: int) -> int | None:

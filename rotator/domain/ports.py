@@ -22,7 +22,14 @@ from rotator.domain.credential import (
 )
 from rotator.domain.fields import Field, Params
 from rotator.domain.fleet_port import Fleet, Prober, Releases
-from rotator.domain.log_port import Archive, Checkpoint, EventQuery, LogCursor, LogHead
+from rotator.domain.log_port import (
+    Archive,
+    Batch,
+    Checkpoint,
+    EventQuery,
+    LogCursor,
+    LogHead,
+)
 from rotator.domain.secret import Secret
 from rotator.domain.store_port import (
     AppLock,
@@ -280,6 +287,7 @@ __all__ = [
     "AppLock",
     "Archive",
     "Authority",
+    "Batch",
     "CallCount",
     "CallMeter",
     "Checkpoint",

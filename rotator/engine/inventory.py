@@ -12,6 +12,7 @@ from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import Unit
 from rotator.domain.rotation import ACTIVE, Actor, RotationState
 from rotator.domain.schedule import next_due
+from rotator.domain.spec_changes import spec_changes
 from rotator.engine.journal import main_app
 from rotator.engine.parts import Parts
 
@@ -127,7 +128,10 @@ async def _change(
     changed = replace(known, spec=spec, updated_at=now)
     due_at = None if active else first_due(changed, current, now)
     await unit.save_credential(replace(changed, due_at=due_at))
-    await unit.append(credential_event(parts, changed, Action.CREDENTIAL_CHANGED, now))
+    told = spec_changes(known.spec, spec)
+    await unit.append(
+        credential_event(parts, changed, Action.CREDENTIAL_CHANGED, now, changes=told)
+    )
 
 
 async def _release(parts: Parts, unit: Unit, known: Credential, now: datetime) -> None:

@@ -194,6 +194,10 @@ async def abort(parts: Parts, rotation_id: str, actor: Actor, reason: str) -> Ro
         await unit.append(
             _asked(credential, rotation, Action.ROTATION_ABORTED, actor, now, reason=reason)
         )
+        if rotation.state is RotationState.ROLLED_BACK:
+            # Nothing is left to take back, so no worker will tell of the end.
+            ended = _asked(credential, rotation, Action.ROTATION_ROLLED_BACK, actor, now)
+            await unit.append(replace(ended, outcome=Outcome.OK))
         return await known_rotation(unit, rotation_id)
 
 

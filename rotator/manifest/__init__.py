@@ -1,6 +1,12 @@
 """rotator.toml: the declared inventory, read into domain types."""
 
-from rotator.manifest.load import MANIFEST_BYTES, Manifest, load_manifest, parse_manifest
+from rotator.manifest.load import (
+    MANIFEST_BYTES,
+    Manifest,
+    load_manifest,
+    parse_manifest,
+    parse_target,
+)
 from rotator.manifest.problems import ManifestError, Problem
 from rotator.manifest.sample import sample_manifest, simulated_manifest
 
@@ -11,6 +17,7 @@ __all__ = [
     "Problem",
     "load_manifest",
     "parse_manifest",
+    "parse_target",
     "sample_manifest",
     "simulated_manifest",
 ]

@@ -132,6 +132,26 @@ def parse_manifest(
     return Manifest(filename, organization, tuple(specs), digest)
 
 
+def parse_target(text: str, where: str, targets: Mapping[str, TargetRules]) -> TargetSpec:
+    """One target as a manifest writes it, such as `{ type = "file", path = "/data/x" }`.
+
+    Raises:
+        InputError: it can't be taken.
+    """
+    example = 'for example { type = "file", path = "/witness/checkpoint" }'
+    try:
+        data = tomllib.loads(f"target = {text}")["target"]
+    except tomllib.TOMLDecodeError:
+        data = None
+    if not isinstance(data, dict):
+        raise InputError("not a table of TOML", where=where, next_step=example)
+    problems = Problems(where, {})
+    spec = _target(Table(data, ("target",), problems), RolloutPolicy(), targets)
+    problems.raise_if_any()
+    assert spec is not None
+    return spec
+
+
 def _syntax_line(message: str, text: str) -> int:
     """tomllib says `(at line 3, column 5)` or `(at end of document)`."""
     _, _, rest = message.rpartition("at line ")
@@ -242,19 +262,21 @@ def _targets(table: Table, rollout: RolloutPolicy, reading: _Reading) -> tuple[T
     found = []
     for index, item in enumerate(items):
         inner = Table(item, (*table.at("targets"), index), table.problems)
-        spec = _target(inner, rollout, reading)
+        spec = _target(inner, rollout, reading.targets)
         if spec is not None:
             found.append(spec)
     return tuple(found)
 
 
-def _target(table: Table, rollout: RolloutPolicy, reading: _Reading) -> TargetSpec | None:
+def _target(
+    table: Table, rollout: RolloutPolicy, targets: Mapping[str, TargetRules]
+) -> TargetSpec | None:
     type_name = table.text("type", 'type = "fly-secret"', required=True)
     if type_name is None:
         return None
-    rules = reading.targets.get(type_name)
+    rules = targets.get(type_name)
     if rules is None:
-        table.wrong("type", f"{type_name!r} is none of {', '.join(sorted(reading.targets))}")
+        table.wrong("type", f"{type_name!r} is none of {', '.join(sorted(targets))}")
         return None
     before = len(table.problems.found)
     rollout = _target_rollout(table, rollout)

@@ -45,6 +45,8 @@ class LogUnit(UnitBase):
     """The part of a unit that appends events."""
 
     _pending: list[Event]
+    _actors_noted: frozenset[tuple[str, str]]
+    actors_told: set[tuple[str, str]]
 
     async def append(self, *events: Event) -> None:
         """Queue for the end of the transaction."""
@@ -87,9 +89,14 @@ class LogUnit(UnitBase):
         self._pending.clear()
 
     async def _note_actors(self) -> None:
-        """Before the head is locked: a worker that is new waits here for one of the same name."""
-        for kind, name in sorted({(e.actor.kind, e.actor.name) for e in self._pending}):
+        """Before the head is locked: a worker that is new waits here for one of the same name.
+
+        Nothing ever takes an actor away, so one that was committed once needs no second look.
+        """
+        actors = {(event.actor.kind, event.actor.name) for event in self._pending}
+        for kind, name in sorted(actors - self._actors_noted):
             await self._ensure(event_actors, {"kind": kind, "name": name}, "kind", "name")
+        self.actors_told = actors
 
     async def _insert_rows(
         self,

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from rotator.domain.event_words import split_words
+from rotator.domain.event_words import Term, has_terms, split_terms, words_of
 from rotator.domain.events import Action, LoggedEvent
 from rotator.domain.ports import EventQuery
 from rotator.store.base import UnitBase
@@ -47,6 +47,9 @@ COUNT_AT_MOST: Final = 300
 """How far is counted to see which of several filters leaves the fewest events."""
 NUMBERS_AT_MOST: Final = 1000
 """How many events a statement asks for by number."""
+PAGE_READ: Final = 100
+PAGES_READ: Final = 10
+"""How many events are read and looked through for words that are frequent."""
 NEAR: Final = 2000
 """How many of the newest events are searched for words one by one before the index is asked."""
 END: Final = 2**62
@@ -99,9 +102,9 @@ class LogQueryUnit(UnitBase):
         """Newest first."""
         search = await self._prepared(query)
         numbers: Sequence[int]
-        match = _match(query.text or "", postgres=self._postgres)
-        if match is not None:
-            numbers = await self._by_words(search, match, query.limit)
+        terms = split_terms(query.text or "")
+        if terms:
+            numbers = await self._by_words(search, terms, query.limit)
         else:
             numbers = await self._by_columns(search, query.limit)
         if not numbers:
@@ -211,17 +214,39 @@ class LogQueryUnit(UnitBase):
         walked = _walk(*value, search, ()).limit(COUNT_AT_MOST).subquery()
         return int((await self._connection.scalar(select(func.count()).select_from(walked))) or 0)
 
-    async def _by_words(self, search: _Search, match: str, limit: int) -> Sequence[int]:
+    async def _by_words(self, search: _Search, terms: Sequence[Term], limit: int) -> Sequence[int]:
         """Words that many events have are tested along the walk of another filter; where there is
         none, or the words are rarer, the search index is asked."""
+        match = _match(terms, postgres=self._postgres)
         if search.filters:
             alone = replace(search, filters=[], times=[])
             if len(await self._hits(alone, match, COUNT_AT_MOST)) == COUNT_AT_MOST:
-                has_words = self._has_words(match)
-                return await self._by_columns(
-                    replace(search, times=[*search.times, has_words]), limit
-                )
+                near, search = await self._read_for_words(search, terms, limit)
+                if len(near) == limit or search.high <= search.low + 1:
+                    return near
+                tests = [*search.times, self._has_words(match)]
+                found = await self._by_columns(replace(search, times=tests), limit - len(near))
+                return [*near, *found]
         return await self._hits(search, match, limit)
+
+    async def _read_for_words(
+        self, search: _Search, terms: Sequence[Term], limit: int
+    ) -> tuple[list[int], _Search]:
+        """The newest events that fit the other filters, read and looked through for the words: to
+        ask the search index about each takes longer. Gives what was found, and what is left to be
+        searched."""
+        found: list[int] = []
+        for _ in range(PAGES_READ):
+            numbers = await self._by_columns(search, PAGE_READ)
+            for row in await self._by_number(numbers) if numbers else ():
+                if has_terms(words_of(read_event(tuple(row)).event), terms):
+                    found.append(row.sequence)
+            if len(found) >= limit:
+                break
+            if len(numbers) < PAGE_READ:
+                return found[:limit], replace(search, high=search.low)
+            search = replace(search, high=numbers[-1])
+        return found[:limit], search
 
     async def _hits(self, search: _Search, match: str, limit: int) -> Sequence[int]:
         if not self._postgres:
@@ -274,19 +299,11 @@ def _contains(words: ColumnElement[Any], match: str) -> ColumnElement[bool]:
     return words.op("@@", is_comparison=True)(cast(literal(match), TSQUERY))
 
 
-def _match(wanted: str, *, postgres: bool) -> str | None:
-    """What to ask the search index for: every word, or its beginning where `*` follows it."""
-    terms = []
-    for part in wanted.split():
-        words = split_words(part)
-        begins = part.endswith("*")
-        for number, word in enumerate(words, start=1):
-            mark = begins and number == len(words)
-            if postgres:
-                terms.append(f"'{word}'{':*' if mark else ''}")
-            else:
-                terms.append(f'"{word}"{"*" if mark else ""}')
-    return (" & " if postgres else " AND ").join(terms) or None
+def _match(terms: Sequence[Term], *, postgres: bool) -> str:
+    """What to ask the search index for: every word, or its beginning."""
+    if postgres:
+        return " & ".join(f"'{term.word}'{':*' if term.begins else ''}" for term in terms)
+    return " AND ".join(f'"{term.word}"{"*" if term.begins else ""}' for term in terms)
 
 
 def _bare(column: str) -> ColumnElement[Any]:
@@ -300,8 +317,9 @@ def _equal(column: str, value: str | int) -> _Filter:
 
 
 def _family(wanted: str) -> _Filter:
-    """An action, or all that begin with it and a dot."""
-    known = [each.value for each in Action if each == wanted or each.startswith(f"{wanted}.")]
+    """Actions, of each itself and all that begin with it and a dot."""
+    parts = wanted.split(",")
+    known = [e.value for e in Action if any(e == p or e.startswith(f"{p}.") for p in parts)]
     return _Filter(tuple(("action", each) for each in known), _bare("action").in_(known))
 
 

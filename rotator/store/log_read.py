@@ -7,9 +7,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Select, delete, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from rotator.domain.event_words import words_of
-from rotator.domain.events import ROW_COLUMNS, LoggedEvent, LogRow, to_event
+from rotator.domain.events import (
+    LEAF_COLUMNS,
+    ROW_COLUMNS,
+    LeafRow,
+    LoggedEvent,
+    LogRow,
+    to_event,
+)
 from rotator.domain.ports import Archive, Checkpoint, LogCursor
 from rotator.store.base import UnitBase
 from rotator.store.errors import unreadable
@@ -27,6 +35,11 @@ from rotator.store.tables import (
 _COLUMNS: Final = ", ".join(ROW_COLUMNS)
 ROWS: Final = f"SELECT {_COLUMNS} FROM events"  # noqa: S608 - names of ours
 _RANGE: Final = f"{ROWS} WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
+_LEAVES: Final = (
+    "SELECT sequence, previous, hash, version, "  # noqa: S608 - names of ours
+    f"CAST(json_array({', '.join(LEAF_COLUMNS)}) AS BLOB), at, actor_kind, actor_name "
+    "FROM events WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
+)
 _NODES: Final = (
     "SELECT position, hash FROM tree_nodes WHERE level = ? AND position BETWEEN ? AND ? "
     "ORDER BY position"
@@ -57,6 +70,16 @@ class LogReadUnit(UnitBase):
     async def log_rows(self, first: int, last: int) -> Sequence[LogRow]:
         """Rows of a range in order."""
         return await self._raw(_RANGE, first, last)
+
+    async def log_leaves(self, first: int, last: int) -> Sequence[LeafRow] | None:
+        """Rows with their leaf bytes. SQLite writes JSON as orjson does, PostgreSQL with blanks."""
+        if self._postgres:
+            return None
+        try:
+            return await self._raw(_LEAVES, first, last)
+        except DBAPIError:
+            # A value of a type that no rotator writes, which JSON can't hold either.
+            return None
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[LoggedEvent]:
         """In order."""

@@ -32,6 +32,8 @@ UNIT_SECONDS: Final = 60
 """No transaction lasts longer; none of ours holds one over an outside call."""
 BUSY_MILLISECONDS: Final = 15_000
 POOL_SIZE: Final = 8
+MOST_ACTORS: Final = 1000
+"""So many actors are remembered; beyond that, remembering begins anew."""
 _KEY_CHECK: Final = Secret("rotator key check")
 _WRITES: Final = "rotator_writes"
 
@@ -40,10 +42,18 @@ class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, LogUnit, LogReadUnit, LogQu
     """One transaction with all its parts."""
 
     def __init__(
-        self, connection: AsyncConnection, ring: KeyRing | None, clock: Clock, *, writes: bool
+        self,
+        connection: AsyncConnection,
+        ring: KeyRing | None,
+        clock: Clock,
+        *,
+        writes: bool,
+        actors_noted: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         super().__init__(connection, ring, clock, writes=writes)
         self._pending = []
+        self._actors_noted = actors_noted
+        self.actors_told = set()
 
 
 def database_url(text: str) -> URL:
@@ -140,6 +150,7 @@ class SqlStore:
         self._ring = ring
         self._clock = clock
         self._engine = make_engine(self.url)
+        self._actors_noted: frozenset[tuple[str, str]] = frozenset()
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[SqlUnit]:
@@ -160,13 +171,20 @@ class SqlStore:
             async with asyncio.timeout(UNIT_SECONDS), self._engine.connect() as plain:
                 connection = await plain.execution_options(**{_WRITES: writes})
                 async with connection.begin() as transaction:
-                    unit = SqlUnit(connection, self._ring, self._clock, writes=writes)
+                    unit = SqlUnit(
+                        connection,
+                        self._ring,
+                        self._clock,
+                        writes=writes,
+                        actors_noted=self._actors_noted,
+                    )
                     yield unit
                     if writes:
                         await unit.flush_events()
                         committing = True
                         await transaction.commit()
                         committing = False
+                        self._remember(unit.actors_told)
                     else:
                         await transaction.rollback()
         except TimeoutError:
@@ -183,6 +201,12 @@ class SqlStore:
             raise Unavailable(
                 f"the database {self.name} can't be reached ({error.strerror or 'no answer'})"
             ) from None
+
+    def _remember(self, actors: set[tuple[str, str]]) -> None:
+        """Actors that are in the database for good."""
+        if not actors <= self._actors_noted:
+            known = self._actors_noted if len(self._actors_noted) < MOST_ACTORS else frozenset()
+            self._actors_noted = known | actors
 
     async def verify_keys(self) -> None:
         """See that the keys open this database; a new one remembers the first key.

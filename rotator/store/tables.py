@@ -245,7 +245,13 @@ def _sparse_index(column: str) -> Index:
 events = Table(
     "events",
     metadata,
-    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    # On SQLite only an INTEGER key is where the row itself is stored.
+    Column(
+        "sequence",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("at", Instant, nullable=False),
     Column("actor_kind", String(32), nullable=False),
     Column("actor_name", String(255), nullable=False),

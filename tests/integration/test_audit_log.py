@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rotator.cli.verifying import kept_checkpoints
 from rotator.domain.audit_archive import ArchiveHeader
 from rotator.domain.audit_proof import check_proof
 from rotator.domain.errors import InputError, NeedsHuman, Unavailable
@@ -36,14 +37,17 @@ from rotator.engine.audit.prove import prove_consistency, prove_inclusion
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.verify import verify_log
 from rotator.engine.checkpoint import sign_head
-from rotator.sinks import FileSink, WebhookSink
+from rotator.manifest import parse_target
+from rotator.sinks import FileSink, TargetSink, WebhookSink
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
+from rotator.targets.file import FileTarget
 from tests.harness import tlog
 from tests.integration.store_objects import (
     ANOTHER_KEY,
     HOUR,
     NOW,
+    SettableClock,
     a_full_event,
     a_ring,
     an_event,
@@ -324,6 +328,7 @@ class FlakySink:
     """A place that fails as often as it is told to."""
 
     name = "flaky"
+    newest_only = False
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -339,31 +344,29 @@ class FlakySink:
 async def test_checkpoints_wait_for_a_place_that_fails_and_come_in_order(store: SqlStore) -> None:
     sink, now = FlakySink(2), NOW
     notes = await filled(store, 3)
-    assert [sent.count for sent in await publish(store, [sink], now)] == [0]
+    assert [sent.count for sent in await publish(store, [sink], WORKER, now)] == [0]
     notes += await filled(store, 3)
-    assert (await publish(store, [sink], now))[0].error == "waits after a failure"
+    assert (await publish(store, [sink], WORKER, now))[0].error == "waits after a failure"
     assert sink.failures == 1
     for _ in range(3):
         now += minutes(1)
-        await publish(store, [sink], now)
+        await publish(store, [sink], WORKER, now)
     assert sink.got == notes
     notes += await filled(store, 3)
     # Another process goes on where this one was.
     later = FlakySink(0)
-    await publish(store, [later], now)
+    await publish(store, [later], WORKER, now)
     assert later.got == notes[-1:]
 
 
 async def test_a_file_of_checkpoints_shows_that_the_end_was_cut_off(
     store: SqlStore, raw: AsyncEngine, tmp_path: Path
 ) -> None:
-    from rotator.cli.verifying import kept_checkpoints
-
     sink = FileSink(tmp_path / "kept.txt")
     await filled(store, 3)
-    await publish(store, [sink], NOW)
+    await publish(store, [sink], WORKER, NOW)
     notes = await filled(store, 3)
-    await publish(store, [sink], NOW)
+    await publish(store, [sink], WORKER, NOW)
     kept = kept_checkpoints(tmp_path / "kept.txt")
     assert kept[-1].note == parse_checkpoint(notes[0])[1]
     assert len(split_notes((tmp_path / "kept.txt").read_text())) == 2
@@ -385,9 +388,49 @@ async def test_a_file_that_can_t_be_written_is_told_and_tried_again(
     store: SqlStore, tmp_path: Path
 ) -> None:
     await filled(store, 3)
-    (sent,) = await publish(store, [FileSink(tmp_path / "missing" / "kept.txt")], NOW)
+    (sent,) = await publish(store, [FileSink(tmp_path / "missing" / "kept.txt")], WORKER, NOW)
     assert sent.error is not None
     assert "can't be written" in sent.error
+
+
+async def test_a_target_holds_the_newest_checkpoint_and_verifies_the_log(
+    store: SqlStore, raw: AsyncEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "witness"
+    targets = {"file": FileTarget()}
+    spec = parse_target(f'{{ type = "file", path = "{path}" }}', "SETTING", targets)
+    sink = TargetSink(targets["file"], spec)
+    await filled(store, 3)
+    await publish(store, [sink], WORKER, NOW)
+    notes = await filled(store, 3, 3)
+    (sent,) = await publish(store, [sink], WORKER, NOW)
+    assert (sent.count, sent.error) == (1, None)
+    assert path.read_text() == notes[-1]
+    await past_the_guards(
+        raw,
+        "DELETE FROM events WHERE sequence > 5",
+        "DELETE FROM checkpoints WHERE sequence > 5",
+        "DELETE FROM tree_nodes WHERE position >= 5",
+        "UPDATE event_head SET sequence = 5",
+    )
+    found = await verify_log(store, SIGNER, outside=kept_checkpoints(path))
+    assert found.fault is not None
+    assert found.fault.damage is Damage.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("witness.txt", "SETTING: not a table of TOML"),
+        ("3", "SETTING: not a table of TOML"),
+        ('{ type = "cloud" }', "'cloud' is none of file"),
+        ('{ type = "file", path = "witness" }', "must be absolute"),
+    ],
+)
+def test_a_setting_that_is_no_target_is_one_clear_line(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        parse_target(text, "SETTING", {"file": FileTarget()})
+    assert len(str(caught.value).splitlines()) == 1
 
 
 async def answered(status: int) -> tuple[Sequence[str], str]:
@@ -406,7 +449,9 @@ async def answered(status: int) -> tuple[Sequence[str], str]:
     async with server:
         port = server.sockets[0].getsockname()[1]
         try:
-            await WebhookSink(Secret(f"http://127.0.0.1:{port}/hook?token=t")).send("note\n")
+            await WebhookSink(
+                Secret(f"http://127.0.0.1:{port}/hook?token=t"), SettableClock()
+            ).send("note\n")
         except NeedsHuman as error:
             return got, str(error)
     return got, ""
@@ -416,7 +461,7 @@ async def test_a_webhook_gets_the_checkpoint_and_its_refusal_is_told() -> None:
     assert await answered(204) == (["note\n"], "")
     assert await answered(500) == (["note\n"], "the webhook answered 500")
     with pytest.raises(Unavailable, match="can't be reached"):
-        await WebhookSink(Secret("http://127.0.0.1:1/")).send("note\n")
+        await WebhookSink(Secret("http://127.0.0.1:1/"), SettableClock()).send("note\n")
 
 
 async def test_an_event_with_a_token_in_its_reason_is_kept_without_it(store: SqlStore) -> None:

@@ -6,8 +6,10 @@ import base64
 import hashlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,15 @@ from rotator.store.store import SqlStore, database_url, make_engine
 from rotator.store.tables import metadata
 from tests.harness import tlog
 from tests.integration.postgres_server import PostgresServer
-from tests.integration.store_objects import HOUR, NOW, SettableClock, a_credential, a_ring, an_event
+from tests.integration.store_objects import (
+    HOUR,
+    NOW,
+    SettableClock,
+    a_credential,
+    a_full_event,
+    a_ring,
+    an_event,
+)
 
 UPGRADE = "import asyncio, sys; from rotator.store import schema; asyncio.run(schema.upgrade({!r}))"
 FINISH_SECONDS = 60
@@ -45,7 +55,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -134,15 +144,15 @@ async def test_to_upgrade_what_is_new_already_changes_nothing(empty_url: str) ->
 
 
 async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotator: None) -> None:
-    await schema.upgrade(empty_url, "0003")
+    await schema.upgrade(empty_url, "0004")
     store = SqlStore(empty_url, a_ring(), SettableClock())
     async with store.unit() as unit:
         await unit.save_credential(a_credential())
 
     await schema.upgrade(empty_url)
     assert "later" in await looked_at(empty_url, tables)
-    await schema.downgrade(empty_url, "0003")
-    assert await schema.current_revision(empty_url) == "0003"
+    await schema.downgrade(empty_url, "0004")
+    assert await schema.current_revision(empty_url) == "0004"
     async with store.view() as unit:
         assert await unit.credentials() == [a_credential()]
     await store.aclose()
@@ -151,7 +161,7 @@ async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotat
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     empty_url: str, later_rotator: None
 ) -> None:
-    await schema.upgrade(empty_url, "0003")
+    await schema.upgrade(empty_url, "0004")
     broken = schema.scripts() / "versions" / "9999_later.py"
     statement = 'op.execute("INSERT INTO no_such_table VALUES (1)")'
     code = NEXT_REVISION.replace("\n\n\ndef downgrade", f"\n    {statement}\n\n\ndef downgrade")
@@ -159,7 +169,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
 
     with pytest.raises(InputError):
         await schema.upgrade(empty_url)
-    assert await schema.current_revision(empty_url) == "0003"
+    assert await schema.current_revision(empty_url) == "0004"
     assert await looked_at(empty_url, differences) == []
 
 
@@ -171,7 +181,7 @@ async def test_a_database_without_a_schema_is_told_how_to_get_one(empty_url: str
 async def test_an_older_schema_is_told_how_to_be_upgraded(
     database_url: str, later_rotator: None
 ) -> None:
-    message = r"schema is at 0003, this rotator needs 9999 \(run `rotator db upgrade`\)"
+    message = r"schema is at 0004, this rotator needs 9999 \(run `rotator db upgrade`\)"
     with pytest.raises(InputError, match=message):
         await schema.require_current(database_url)
     await schema.upgrade(database_url)
@@ -352,3 +362,42 @@ async def test_an_old_log_becomes_a_tree_goes_on_and_comes_back_as_it_was(empty_
         await changed(empty_url, "DELETE FROM events WHERE sequence = 1")
     await schema.upgrade(empty_url)
     assert await looked_at(empty_url, differences) == []
+
+
+REWRITES = (
+    "UPDATE events SET reason = 'nothing' WHERE sequence = 7",
+    "DELETE FROM events WHERE sequence = 7",
+    "DELETE FROM events",
+)
+
+
+async def test_events_keep_every_byte_and_their_guards_when_their_table_is_built_anew(
+    empty_url: str,
+) -> None:
+    await schema.upgrade(empty_url, "0003")
+    store, signer = SqlStore(empty_url, a_ring(), SettableClock()), CheckpointSigner(a_ring())
+    async with store.unit() as unit:
+        await unit.append(*(a_full_event() for _ in range(280)), an_event(reason="ü \U0001f511"))
+    await sign_head(store, signer, Actor("worker", "w"), NOW)
+    before = await looked_at(empty_url, all_events)
+    for migrate, revision in ((schema.upgrade, "0004"), (schema.downgrade, "0003")):
+        await migrate(empty_url, revision)
+        assert await looked_at(empty_url, all_events) == before
+        found = await verify_log(store, signer)
+        assert (found.fault, found.events, found.checkpoints) == (None, 282, 1)
+        for statement in REWRITES:
+            with pytest.raises(DBAPIError, match="append-only"):
+                await changed(empty_url, statement)
+    await schema.upgrade(empty_url)
+    assert await looked_at(empty_url, differences) == []
+    async with store.unit() as unit:
+        await unit.append(an_event())
+    assert (await verify_log(store, signer)).events == 283
+    await store.aclose()
+
+
+def test_sqlite_stores_an_event_where_its_number_is(migrated_file: Path) -> None:
+    with closing(sqlite3.connect(migrated_file)) as connection:
+        plan = "EXPLAIN QUERY PLAN SELECT * FROM events WHERE sequence = 7"
+        steps = [row[3] for row in connection.execute(plan)]
+    assert steps == ["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]

@@ -15,10 +15,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rotator.domain.errors import Unavailable
 from rotator.domain.events import GENESIS, Action, Event, LoggedEvent, Outcome
 from rotator.domain.note import VerifierKey
 from rotator.domain.ports import Checkpoint, EventQuery, WorkerRecord
 from rotator.domain.rotation import Actor
+from rotator.store import log_query
+from rotator.store.log import LogUnit
 from rotator.store.sealing import CheckpointSigner
 from rotator.store.store import SqlStore
 from tests.harness.chain import first_fault
@@ -209,6 +212,7 @@ QUERIES = {
     "outcome": (EventQuery(outcome="failed"), [4]),
     "action": (EventQuery(action="rotation.parked"), [4]),
     "actions of a family": (EventQuery(action="rotation"), [4, 3, 2, 1]),
+    "several actions": (EventQuery(action="rollout,rotation.parked"), [5, 4]),
     "half a word of an action": (EventQuery(action="ro"), []),
     "actor by kind and name": (EventQuery(actor="user:ann"), [3]),
     "actor whose name has a colon": (EventQuery(actor="worker:host:12"), [5]),
@@ -233,6 +237,26 @@ async def test_the_log_is_filtered_newest_first_by(store: SqlStore, name: str) -
     await appended(store, *SAMPLE)
     query, expected = QUERIES[name]
     assert await found(store, query) == expected
+
+
+async def test_an_actor_is_noted_once_and_again_where_the_transaction_did_not_last(
+    store: SqlStore, raw: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = an_event(1, actor=Actor("user", "ann"))
+
+    async def fails(*_: object) -> None:
+        raise Unavailable("the disk is full")
+
+    with monkeypatch.context() as broken, pytest.raises(Unavailable):
+        broken.setattr(LogUnit, "_insert_rows", fails)
+        await appended(store, ann)
+    await appended(store, ann)
+    await appended(store, ann, an_event(2, actor=Actor("user", "bob")))
+    assert await found(store, EventQuery(actor="user:a")) == [2, 1]
+    assert await found(store, EventQuery(actor="bob")) == [3]
+    async with raw.connect() as connection:
+        noted = await connection.execute(text("SELECT name FROM event_actors ORDER BY name"))
+        assert [row.name for row in noted] == ["ann", "bob"]
 
 
 async def test_the_log_is_paged_through_to_its_beginning(store: SqlStore) -> None:
@@ -313,10 +337,10 @@ INDEX_OF = {
         "ix_events_",
         EventQuery(actor="worker", action="rotation", since=NOW),
     ),
-    "before": ("autoindex_events|events_pkey", EventQuery(before=3)),
-    "since": ("autoindex_events|events_pkey", EventQuery(since=NOW)),
-    "until": ("autoindex_events|events_pkey", EventQuery(until=NOW + HOUR)),
-    "nothing": ("autoindex_events|events_pkey", EventQuery()),
+    "before": ("INTEGER PRIMARY KEY|events_pkey", EventQuery(before=3)),
+    "since": ("INTEGER PRIMARY KEY|events_pkey", EventQuery(since=NOW)),
+    "until": ("INTEGER PRIMARY KEY|events_pkey", EventQuery(until=NOW + HOUR)),
+    "nothing": ("INTEGER PRIMARY KEY|events_pkey", EventQuery()),
     "text": ("VIRTUAL TABLE INDEX|event_words", EventQuery(text="event")),
 }
 
@@ -362,7 +386,9 @@ async def plans_of(store: SqlStore, query: EventQuery) -> list[str]:
     return found
 
 
-async def test_a_search_finds_events_by_words_and_their_beginnings(store: SqlStore) -> None:
+async def test_a_search_finds_events_by_words_and_their_beginnings(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await appended(
         store,
         an_event(1, reason="Laptop stolen in Köln", app="web"),
@@ -379,6 +405,11 @@ async def test_a_search_finds_events_by_words_and_their_beginnings(store: SqlSto
     await appended(store, *many)
     assert await found(store, EventQuery(text="frequent", app="rare", limit=3)) == [354, 304, 254]
     assert len(await found(store, EventQuery(text="freq*", app="web", limit=500))) == 392
+    # The newest events are read, the others found by the index: together they are all.
+    wanted = await found(store, EventQuery(text="frequent", app="web", limit=60))
+    monkeypatch.setattr(log_query, "PAGE_READ", 10)
+    monkeypatch.setattr(log_query, "PAGES_READ", 2)
+    assert await found(store, EventQuery(text="frequent", app="web", limit=60)) == wanted
     assert await found(store, EventQuery(text="stolen", app="web")) == [3, 1]
     assert await found(store, EventQuery(text="top*")) == []
     assert await found(store, EventQuery(text="stolen_again")) == [3]

@@ -30,10 +30,11 @@ class Range:
     events: int
 
 
-async def archivable(store: Store, before: datetime) -> Range | None:
+async def archivable(store: Store, before: datetime, *, sent: int | None = None) -> Range | None:
     """The events that are older, from the first that is still in the database. None without any.
 
-    The newest event always stays, and so does what no checkpoint covers.
+    The newest event always stays, and so does what no checkpoint covers, and what comes after the
+    last event that was `sent` to every place that wants them all.
     """
     async with store.view() as unit:
         head = await unit.log_head()
@@ -46,6 +47,7 @@ async def archivable(store: Store, before: datetime) -> Range | None:
         if first is None or newest is None or newest.note is None:
             return None
         last = min(newest.sequence, head.size - 1, head.size if newer is None else newer - 1)
+        last = last if sent is None else min(last, sent)
         if last < first:
             return None
         end = await unit.log_rows(last, last)

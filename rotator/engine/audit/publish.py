@@ -6,25 +6,25 @@ tried again later and later. No rotation waits for it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from rotator.domain.errors import RotatorError
 from rotator.domain.ports import LogCursor, Store
+from rotator.domain.rotation import Actor
+from rotator.engine.audit.cursor import note_failure, note_success
 
-_log = logging.getLogger(__name__)
 AT_ONCE: Final = 50
-FIRST_PAUSE: Final = timedelta(seconds=10)
-LONGEST_PAUSE: Final = timedelta(hours=1)
 
 
 class Sink(Protocol):
-    """A place that checkpoints are sent to. `name` is the cursor's and never changes."""
+    """A place that checkpoints are sent to. `name` is the cursor's and never changes. A place that
+    holds one at a time wants the `newest_only`."""
 
     name: str
+    newest_only: bool
 
     async def send(self, note: str) -> None:
         """Hand one over; it may come twice. Raises an error of `domain.errors`, within a bound."""
@@ -40,12 +40,14 @@ class Sent:
     error: str | None = None
 
 
-async def publish(store: Store, sinks: Sequence[Sink], now: datetime) -> Sequence[Sent]:
+async def publish(
+    store: Store, sinks: Sequence[Sink], actor: Actor, now: datetime
+) -> Sequence[Sent]:
     """Send to every place what it has not had yet, oldest first."""
-    return [await _publish_to(store, sink, now) for sink in sinks]
+    return [await _publish_to(store, sink, actor, now) for sink in sinks]
 
 
-async def _publish_to(store: Store, sink: Sink, now: datetime) -> Sent:
+async def _publish_to(store: Store, sink: Sink, actor: Actor, now: datetime) -> Sent:
     name = f"checkpoints:{sink.name}"
     async with store.view() as unit:
         cursor = await unit.log_cursor(name)
@@ -56,30 +58,23 @@ async def _publish_to(store: Store, sink: Sink, now: datetime) -> Sent:
         if cursor.resume_at is not None and cursor.resume_at > now:
             return Sent(sink.name, 0, "waits after a failure")
         waiting = await unit.checkpoints(after=cursor.position, limit=AT_ONCE)
-    count, error = 0, None
+    if not waiting:
+        return Sent(sink.name, 0)
+    if sink.newest_only:
+        waiting = waiting[-1:]
+    count, position, failure = 0, cursor.position, None
     for checkpoint in waiting:
         if checkpoint.note is not None:
             try:
                 await sink.send(checkpoint.note)
             except RotatorError as problem:
-                error = str(problem)
-                cursor = _later(cursor, now)
-                _log.warning(
-                    "checkpoint %d not sent to %s: %s; tried again at %s",
-                    checkpoint.sequence,
-                    sink.name,
-                    error,
-                    cursor.resume_at,
-                )
+                failure = problem
                 break
             count += 1
-        cursor = LogCursor(name, checkpoint.sequence)
-    if waiting:
-        async with store.unit() as unit:
-            await unit.save_log_cursor(cursor)
-    return Sent(sink.name, count, error)
-
-
-def _later(cursor: LogCursor, now: datetime) -> LogCursor:
-    pause = min(FIRST_PAUSE * 2 ** min(cursor.failures, 12), LONGEST_PAUSE)
-    return replace(cursor, failures=cursor.failures + 1, resume_at=now + pause)
+        position = checkpoint.sequence
+    async with store.unit() as unit:
+        if position > cursor.position:
+            cursor = await note_success(unit, cursor, position, actor, now)
+        if failure is not None:
+            await note_failure(unit, cursor, failure, actor, now)
+    return Sent(sink.name, count, str(failure) if failure is not None else None)

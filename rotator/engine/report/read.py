@@ -1,0 +1,119 @@
+"""Read the evidence of a period, a page of events in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rotator.domain.ages import LIFE_ACTIONS, AgeRow, Life, age_row, life_of
+from rotator.domain.courses import COURSE_ACTIONS, Course, Period, course_of
+from rotator.domain.credential import Credential, VersionState
+from rotator.domain.events import Action, LoggedEvent
+from rotator.domain.ports import Checkpoint, EventQuery, Store, Unit
+
+PAGE: Final = 1000
+MOST_OF_ONE: Final = 2000
+"""No rotation has more events of its course, and no credential more in the life of a value."""
+LOOKED_AT: Final = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A period, and the log as it was when the report began: what comes later is not in it."""
+
+    store: Store
+    period: Period
+    size: int
+
+
+async def begin(store: Store, period: Period) -> Reading:
+    """Fix where the log ends."""
+    async with store.view() as unit:
+        return Reading(store, period, (await unit.log_head()).size)
+
+
+async def newest_checkpoint(store: Store) -> Checkpoint | None:
+    """The newest signed statement over the log."""
+    async with store.view() as unit:
+        return await unit.newest_checkpoint()
+
+
+async def events_of(reading: Reading, query: EventQuery) -> AsyncIterator[LoggedEvent]:
+    """The period's events that fit a filter, newest first."""
+    query = replace(
+        query,
+        since=reading.period.since,
+        until=reading.period.until,
+        before=reading.size + 1,
+        limit=PAGE,
+    )
+    while True:
+        async with reading.store.view() as unit:
+            page = await unit.events(query)
+        for logged in page:
+            yield logged
+        if len(page) < PAGE:
+            return
+        query = replace(query, before=page[-1].sequence)
+
+
+async def courses(reading: Reading) -> AsyncIterator[Course]:
+    """Every rotation that something was told of in the period, as it stood at its end; the newest
+    wish first. Only those that are not told to their beginning are held in memory."""
+    open_: dict[str, list[LoggedEvent]] = {}
+    async for logged in events_of(reading, EventQuery(action=COURSE_ACTIONS)):
+        rotation = logged.event.rotation_id
+        if rotation is None:
+            continue
+        open_.setdefault(rotation, []).append(logged)
+        if logged.event.action is Action.ROTATION_REQUESTED:
+            yield course_of(open_.pop(rotation)[::-1])
+    for rotation in sorted(open_, reverse=True):
+        told = open_[rotation][::-1]
+        yield course_of([*await _before(reading, rotation, told[0].sequence), *told])
+
+
+async def _before(reading: Reading, rotation: str, sequence: int) -> list[LoggedEvent]:
+    """What was told of a rotation before the period."""
+    query = EventQuery(
+        rotation_id=rotation, action=COURSE_ACTIONS, before=sequence, limit=MOST_OF_ONE
+    )
+    async with reading.store.view() as unit:
+        return list(await unit.events(query))[::-1]
+
+
+async def ages(reading: Reading) -> AsyncIterator[AgeRow]:
+    """Every credential that was tracked at the end of the period, by name."""
+    async with reading.store.view() as unit:
+        known = await unit.credentials()
+    for credential in known:
+        if credential.created_at >= reading.period.until:
+            continue
+        async with reading.store.view() as unit:
+            life = await _life(unit, reading, credential)
+        yield age_row(credential, life, reading.period.until)
+
+
+async def _life(unit: Unit, reading: Reading, credential: Credential) -> Life:
+    """What the log tells of a credential; where that is in an archive, the inventory's own word."""
+    query = EventQuery(
+        credential=credential.name,
+        action=LIFE_ACTIONS,
+        until=reading.period.until,
+        before=reading.size + 1,
+        limit=LOOKED_AT,
+    )
+    found = await unit.events(query)
+    life = life_of(found)
+    if life.version is None and len(found) == LOOKED_AT:
+        life = life_of(await unit.events(replace(query, limit=MOST_OF_ONE)))
+    if life.version is not None or not await unit.archives():
+        return life
+    for version in reversed(await unit.versions(credential.id)):
+        issued = version.issued
+        born = version.promoted_at or (issued.created_at if issued and version.adopted else None)
+        used = version.state not in (VersionState.PENDING, VersionState.DISCARDED)
+        if used and version.created_at < reading.period.until:
+            return replace(life, version=version.id, born=born, adopted=version.adopted)
+    return life

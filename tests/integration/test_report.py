@@ -1,0 +1,341 @@
+"""`rotator report` over a year's log: what it says, and that every command in it gives its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import re
+import shlex
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rotator.cli.evidence.gather import Report, gather
+from rotator.cli.evidence.page import write_page
+from rotator.cli.evidence.plain import write_csv, write_json
+from rotator.cli.main import _run
+from rotator.domain.ages import Standing
+from rotator.domain.controls import CONTROLS, TITLES, Section
+from rotator.domain.courses import Ending, Period
+from rotator.domain.events import Action, Outcome
+from rotator.domain.ports import EventQuery
+from rotator.domain.rotation import Actor, RotationState
+from rotator.engine.checkpoint import sign_head
+from rotator.engine.request import abort
+from rotator.store.sealing import CheckpointSigner
+from rotator.store.store import SqlStore
+from tests.harness.year import YEAR_END, Year
+from tests.integration.store_objects import (
+    A_KEY,
+    NOW,
+    SettableClock,
+    a_credential,
+    a_ring,
+    a_rotation,
+)
+
+SIGNER = CheckpointSigner(a_ring())
+CREDENTIALS = 30
+PERIOD = Period(YEAR_END - timedelta(days=190), YEAR_END)
+VOID = {"meta", "br", "wbr"}
+
+
+@pytest.fixture(scope="module")
+def year(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that 200 days of work have gone through."""
+    file = tmp_path_factory.mktemp("year") / "rotator.db"
+    file.write_bytes(migrated_file.read_bytes())
+
+    async def fill() -> None:
+        store = SqlStore(f"sqlite:///{file}", a_ring(), SettableClock())
+        await Year(credentials=CREDENTIALS, days=200).write(store)
+        await sign_head(store, SIGNER, Actor("worker", "w"), YEAR_END)
+        await store.aclose()
+
+    asyncio.run(fill())
+    return file
+
+
+def gathered(file: Path, period: Period = PERIOD) -> Report:
+    async def read() -> Report:
+        store = SqlStore(f"sqlite:///{file}", a_ring(), SettableClock())
+        try:
+            return await gather(store, SIGNER, period, YEAR_END)
+        finally:
+            await store.aclose()
+
+    return asyncio.run(read())
+
+
+@pytest.fixture(scope="module")
+def report(year: Path) -> Report:
+    return gathered(year)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    parts: list[str] = []
+    write_page(report, parts.append)
+    return "".join(parts)
+
+
+@pytest.fixture(scope="module")
+def document(report: Report) -> Any:
+    parts: list[str] = []
+    write_json(report, parts.append)
+    return json.loads("".join(parts))
+
+
+@pytest.fixture
+def at_the_year(year: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A working directory whose settings point at the year's database."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", f"sqlite:///{year}")
+    monkeypatch.setenv("ROTATOR_KEYS", A_KEY)
+    return tmp_path
+
+
+class Outline(HTMLParser):
+    """Whether every element that is opened is closed, and what stands in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> Sequence[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def outlined(page: str) -> Outline:
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    return outline
+
+
+def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:
+    outline = outlined(page)
+    assert not [tag for tag, attributes in outline.found if "src" in attributes]
+    assert all((a["href"] or "").startswith("#") for a in outline.all("a"))
+    assert not outline.all("link")
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_page_can_be_read_without_seeing_it(page: str) -> None:
+    outline = outlined(page)
+    charts = outline.all("svg")
+    assert len(charts) == 3
+    for chart in charts:
+        names = (chart["aria-labelledby"] or "").split()
+        assert chart["role"] == "img"
+        assert all(f'id="{name}"' in page for name in names)
+    assert len(outline.all("caption")) == len(outline.all("table"))
+    assert all(head.get("scope") in ("col", "row") for head in outline.all("th"))
+    assert {a["href"] for a in outline.all("a")} <= {f"#{a.get('id')}" for _, a in outline.found}
+
+
+def test_what_people_wrote_is_text_and_not_markup(page: str) -> None:
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert page.count("<script>") == 1
+
+
+def test_the_same_log_and_period_give_the_same_report(year: Path, page: str) -> None:
+    parts: list[str] = []
+    write_page(gathered(year), parts.append)
+    assert "".join(parts) == page
+
+
+def test_every_section_and_every_control_is_there(page: str, document: Any) -> None:
+    for title in TITLES.values():
+        assert f"<h2>{title}</h2>" in page
+    assert [control["number"] for control in document["controls"]] == [
+        "CC6.1",
+        "CC6.6",
+        "8.3.9",
+        "8.6.3",
+        "3.7.4",
+        "A.5.17",
+        "5.3",
+    ]
+    for control in document["controls"]:
+        assert control["queries"]
+    assert all(document[section.value]["rows"] for section in Section)
+
+
+def sequences(row: dict[str, Any]) -> set[int]:
+    """The events that a row rests on."""
+    found = {row.get("sequence"), row.get("evidence"), row.get("first"), row.get("last")}
+    found |= {trouble["sequence"] for trouble in row.get("troubles", ())}
+    return {each for each in found if each is not None}
+
+
+@pytest.mark.parametrize("section", Section)
+def test_each_command_of_the_report_gives_the_events_behind_its_rows(
+    section: Section, document: Any, at_the_year: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(document[section.value]["query"])
+    assert words.pop(0) == "rotator"
+    assert _run(words) == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    given = {event["sequence"] for event in events}
+    rows = document[section.value]["rows"]
+    if section in (Section.EXCEPTIONS, Section.CHANGES, Section.PEOPLE, Section.WORKERS):
+        assert [row["sequence"] for row in rows] == [event["sequence"] for event in events]
+    elif section is Section.EMERGENCIES:
+        assert [row["rotation"] for row in rows] == [event["rotation_id"] for event in events]
+    elif section is Section.FAILURES:
+        assert given == {t["sequence"] for row in rows for t in row["troubles"]}
+    elif section is Section.ROTATIONS:
+        assert {row["rotation"] for row in rows} == {event["rotation_id"] for event in events}
+        assert {row["last"] for row in rows} <= given
+    else:
+        assert len(rows) == CREDENTIALS
+        assert set().union(*map(sequences, rows)) <= given
+
+
+def test_the_numbers_are_those_of_the_log(report: Report, document: Any) -> None:
+    courses = list(report.courses)
+    assert len({course.rotation for course in courses}) == len(courses) == report.tally.total
+    assert sum(count.total() for count in report.tally.bins.values()) == report.tally.total
+    assert document["summary"]["rotations"] == len(courses)
+    assert {c.ending for c in courses} >= {Ending.SUCCEEDED, Ending.PARKED, Ending.ROLLED_BACK}
+    assert report.standings[Standing.OVER] >= 1
+    assert report.log.checkpoint is not None
+    assert report.log.verification.fault is None
+
+
+def test_a_report_of_the_past_says_how_things_stood_then(year: Path) -> None:
+    end = YEAR_END - timedelta(days=100)
+    start = end - timedelta(days=60)
+    then = gathered(year, Period(start, end))
+    begun_before = [c for c in then.courses if c.asked_at < start]
+    assert begun_before
+    assert all(c.ended_at is None or c.ended_at >= start for c in begun_before)
+    assert not then.standings[Standing.UNMANAGED]
+    assert all(row.born is None or row.born < end for row in then.inventory)
+    assert all(c.ended_at is None or c.ended_at < end for c in then.courses)
+
+
+def test_an_empty_log_makes_a_whole_page(migrated_file: Path) -> None:
+    parts: list[str] = []
+    write_page(gathered(migrated_file), parts.append)
+    page = "".join(parts)
+    outlined(page)
+    assert page.count("None in this period.") == len(Section)
+    assert "No checkpoint is signed yet" in page
+
+
+def test_csv_is_one_table_that_no_spreadsheet_takes_for_formulas(report: Report) -> None:
+    parts: list[str] = []
+    write_csv(report, parts.append)
+    rows = list(csv.DictReader(io.StringIO("".join(parts))))
+    assert {row["section"] for row in rows} == set(Section)
+    counted = [row for row in rows if row["section"] == Section.ROTATIONS]
+    assert len(counted) == report.tally.total
+    assert all(None not in row and not row["reason"].startswith("=") for row in rows)
+
+
+def test_a_report_goes_to_a_file_for_its_owner_alone(
+    at_the_year: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", "--from", "2026-04-01", "--to", "2026-09-30", "--output", "q.html"]
+    assert _run(words) == 0
+    assert "2026-04-01 up to 2026-10-01 UTC: 30 credentials" in capfd.readouterr().out
+    file = at_the_year / "q.html"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text(encoding="utf-8").endswith("</html>\n")
+    assert [each.name for each in at_the_year.iterdir()] == ["q.html"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--from", "soon"], "--from: 'soon' is no time"),
+        (["--from", "2026-03-01", "--to", "2026-02-01"], "the period ends before it begins"),
+        (["--from", "2999-01-01", "--to", "2999-02-01"], "the period has not begun yet"),
+        (["--output", "no/such/place.html"], "no/such/place.html: its directory is not there"),
+    ],
+)
+def test_what_can_not_be_reported_is_one_clear_line(
+    words: list[str], told: str, at_the_year: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(["report", *words]) == 2
+    err = capfd.readouterr().err
+    assert told in err
+    assert len(err.splitlines()) == 1
+    assert not list(at_the_year.iterdir())
+
+
+def test_a_damaged_log_is_said_so_on_the_page_and_by_the_exit_code(
+    year: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(year.read_bytes())
+    with closing(sqlite3.connect(damaged)) as connection:
+        connection.execute("DROP TRIGGER events_no_update")
+        connection.execute("UPDATE events SET reason = 'nothing' WHERE sequence = 9")
+        connection.commit()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", f"sqlite:///{damaged}")
+    monkeypatch.setenv("ROTATOR_KEYS", A_KEY)
+    assert _run(["report", "--from", "2026-09-01"]) == 1
+    captured = capfd.readouterr()
+    assert "damaged at event 9 (edited)" in captured.out
+    assert "the audit log is damaged at event 9" in captured.err
+    assert re.search(r'class="card bad"><dt>Audit log</dt><dd>damaged', captured.out)
+
+
+async def test_a_parked_rotation_that_is_given_up_untouched_has_an_end_in_the_log(
+    store: SqlStore,
+) -> None:
+    parked = a_rotation(state=RotationState.PARKED, resume_at=None, ended_at=NOW)
+    async with store.unit() as unit:
+        await unit.save_credential(a_credential())
+        await unit.add_rotation(parked, [])
+    parts: Any = SimpleNamespace(store=store, clock=SettableClock(), new_id=str)
+    await abort(parts, parked.id, Actor("user", "ann"), "not worth it")
+    async with store.view() as unit:
+        told = [logged.event for logged in await unit.events(EventQuery())]
+    assert [event.action for event in told] == [
+        Action.ROTATION_ROLLED_BACK,
+        Action.ROTATION_ABORTED,
+    ]
+    assert told[0].outcome is Outcome.OK
+
+
+def test_the_controls_name_sections_that_there_are() -> None:
+    for control in CONTROLS:
+        assert control.sections
+        assert control.asks.endswith(".")
+
+
+def test_several_processes_verify_a_log_as_one_does(
+    at_the_year: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(["audit", "verify"]) == 0
+    alone = capfd.readouterr().out
+    monkeypatch.setattr("rotator.engine.audit.verify.SEGMENT", 256)
+    monkeypatch.setattr("rotator.cli.verifying.ALONE_BELOW", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert _run(["audit", "verify"]) == 0
+    assert capfd.readouterr().out == alone
