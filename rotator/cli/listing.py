@@ -47,6 +47,8 @@ class Entry:
         """What a person would want to know first."""
         if self.credential.status is CredentialStatus.UNMANAGED:
             return "unmanaged"
+        if self.credential.spec.observed:
+            return "observed"
         if self.latest is not None and self.latest.state is not RotationState.SUCCEEDED:
             return self.latest.state.value
         return "current" if self.current is not None else "no value yet"
@@ -140,6 +142,7 @@ def _as_data(entry: Entry) -> object:
         "kind": entry.credential.spec.kind,
         "place": entry.credential.spec.place,
         "status": entry.credential.status,
+        "mode": entry.credential.spec.mode,
         "state": entry.state,
         "owner": entry.credential.spec.owner,
         "due_at": entry.credential.due_at,
@@ -193,20 +196,28 @@ async def show_credential(name: str, *, as_json: bool) -> int:
         assert isinstance(described, dict)
         print_json(described | data)
         return 0
-    _tell_credential(credential, bits, now)
+    _tell_credential(entry, bits, now)
     show(_versions_table(versions))
     if rotations:
         show(rotations_table(rotations))
     return 0
 
 
-def _tell_credential(credential: Credential, bits: int | None, now: datetime) -> None:
+def _tell_credential(entry: Entry, bits: int | None, now: datetime) -> None:
+    credential, current = entry.credential, entry.current
     spec = credential.spec
     say(f"{spec.name}: {spec.kind} at {spec.place}, {credential.status.value}")
     say(f"  {policy_line(spec.policy)}")
     say(f"  due {moment(credential.due_at)} ({from_now(credential.due_at, now)})")
     if bits is not None:
         say(f"  a new value has {bits} bits of randomness")
+    if spec.observed:
+        say("  only observed: rotator tells what it would do, and changes nothing")
+    if current is not None and current.adopted:
+        say(
+            "  its value is unknown to rotator, which adopted it: the first rotation replaces it "
+            "and revokes it only once the new one is confirmed, but can't be undone"
+        )
     for target in spec.targets:
         rollout = f", rollout {target.rollout.strategy.value}" if target.app else ""
         say(f"  delivered to {target.key}{rollout}")
@@ -233,6 +244,12 @@ def policy_line(policy: Policy) -> str:
     if policy.blackouts:
         parts.append(f"{len(policy.blackouts)} blackouts")
     return ", ".join(parts)
+
+
+def _held(version: Version) -> str:
+    if version.sealed:
+        return "sealed"
+    return "never known" if version.adopted else "not held"
 
 
 def _versions_table(versions: Sequence[Version]) -> Table:
@@ -264,6 +281,6 @@ def _versions_table(versions: Sequence[Version]) -> Table:
             moment(issued.expires_at if issued else None),
             moment(version.promoted_at),
             moment(version.ended_at),
-            "sealed" if version.sealed else "not held",
+            _held(version),
         )
     return table

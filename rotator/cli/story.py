@@ -22,6 +22,7 @@ _TOLD: Final = frozenset(
         Action.CREDENTIAL_CHANGED,
         Action.CREDENTIAL_UNMANAGED,
         Action.CREDENTIAL_OVERDUE,
+        Action.CREDENTIAL_WOULD_ROTATE,
         Action.VERSION_ADOPTED,
         Action.VERSION_EXPIRING,
         Action.VERSION_GONE,
@@ -115,7 +116,13 @@ def _sentence(event: Event) -> str:
         Action.CREDENTIAL_CHANGED: f"{event.actor} changed what the manifest says of it",
         Action.CREDENTIAL_UNMANAGED: f"{event.actor} took it out of the manifest",
         Action.CREDENTIAL_OVERDUE: f"it is overdue: {detail.get('why', 'it may not start')}",
-        Action.VERSION_ADOPTED: f"a value that stood there already was adopted{_born(detail)}",
+        Action.CREDENTIAL_WOULD_ROTATE: (
+            f"it would have been rotated: {event.reason} ({detail.get('would', '')})"
+        ),
+        Action.VERSION_ADOPTED: (
+            f"a value that stood there already was adopted{_born(detail)}; its text is unknown to "
+            "rotator, so its first rotation can't be undone"
+        ),
         Action.VERSION_EXPIRING: f"its value expires at {detail.get('expires_at', 'some time')}",
         Action.VERSION_GONE: "its value was gone at the issuer",
         Action.LEFTOVER_FOUND: f"a leftover value was found: {detail.get('issued_as', '')}",

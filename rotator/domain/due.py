@@ -11,7 +11,7 @@ from rotator.domain.credential import Credential, CredentialStatus, Version
 from rotator.domain.policy import Missed
 from rotator.domain.reasons import Reason, ReasonCode, reason
 from rotator.domain.rotation import Rotation
-from rotator.domain.schedule import in_window, next_opening
+from rotator.domain.schedule import in_window, next_due, next_opening
 
 LATE: Final = timedelta(hours=1)
 """A rotation that could have started this long ago counts as missed."""
@@ -103,6 +103,15 @@ def missed(ctx: DueContext) -> Verdict:
     )
 
 
+def observed(ctx: DueContext) -> Verdict:
+    """Due, but rotator must not act: told once, then again when it would be due the next time."""
+    credential = ctx.credential
+    if not credential.spec.observed:
+        return None
+    following = next_due(credential.spec.policy, anchor=ctx.now, seed=credential.id)
+    return Decision(False, ctx.because(ReasonCode.OBSERVED), following)
+
+
 def _missed(ctx: DueContext) -> bool:
     """Whether it was due long ago by a schedule. A value of unknown age was never on one."""
     due_at = ctx.credential.due_at
@@ -122,6 +131,7 @@ NOT_DUE: Final[tuple[Predicate, ...]] = (
     not_yet,
     missed,
     closed,
+    observed,
 )
 """Asked in this order; the first answer counts."""
 
@@ -139,6 +149,12 @@ def decide(
         if verdict is not None:
             return verdict
     return Decision(True, ctx.because(_why(ctx)))
+
+
+def why_due(credential: Credential, current: Version | None, now: datetime) -> Reason:
+    """Which of the reasons to rotate holds, for one that is due."""
+    ctx = DueContext(credential, current, None, now)
+    return ctx.because(_why(ctx))
 
 
 def _why(ctx: DueContext) -> ReasonCode:

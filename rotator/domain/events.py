@@ -67,6 +67,7 @@ class Action(StrEnum):
     CREDENTIAL_UNMANAGED = "credential.unmanaged"
     CREDENTIAL_DUE = "credential.due"
     CREDENTIAL_OVERDUE = "credential.overdue"
+    CREDENTIAL_WOULD_ROTATE = "credential.would-rotate"
     VERSION_ADOPTED = "version.adopted"
     VERSION_PROMOTED = "version.promoted"
     VERSION_REVOKED = "version.revoked"

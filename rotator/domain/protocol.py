@@ -279,7 +279,7 @@ def undo_obstacle(steps: Sequence[Step], old: Version | None) -> str | None:
         if step.detail[BEFORE] == ABSENT:
             continue
         if old is None or not old.sealed:
-            return f"rotator never held the old value of {step.subject}"
+            return f"rotator never knew the old value of {step.subject}, so it can't put it back"
     return None
 
 

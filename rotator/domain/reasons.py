@@ -20,6 +20,7 @@ class ReasonCode(StrEnum):
     EXPIRING = "expiring"
     VERSION_GONE = "version-gone"
     UNMANAGED = "unmanaged"
+    OBSERVED = "observed"
     NO_SCHEDULE = "no-schedule"
     ROTATION_ACTIVE = "rotation-active"
     NOT_YET = "not-yet"
@@ -48,6 +49,10 @@ _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.EXPIRING: ("its value expires before its next scheduled rotation", None),
     ReasonCode.VERSION_GONE: ("the issuer no longer holds the value that is in use", None),
     ReasonCode.UNMANAGED: ("the manifest no longer names it", "rotator plan {name}"),
+    ReasonCode.OBSERVED: (
+        "it is only observed, so rotator tells what it would do and does nothing",
+        'take `mode = "observe"` out of the manifest',
+    ),
     ReasonCode.NO_SCHEDULE: ("its policy has no schedule", "rotator rotate now {name}"),
     ReasonCode.ROTATION_ACTIVE: ("a rotation of it is under way", "rotator show {name}"),
     ReasonCode.NOT_YET: ("its time has not come", None),

@@ -9,16 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.domain.credential import Credential, CredentialStatus
-from rotator.domain.due import decide
+from rotator.domain.due import decide, why_due
 from rotator.domain.errors import Busy, InputError, NeedsHuman, RetryLater, RotatorError
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Signer, Unit, WorkerRecord
 from rotator.domain.protocol import rolled_apps
+from rotator.domain.reasons import ReasonCode
 from rotator.domain.rotation import Actor, ActorKind, Mode, Rotation, StepState
 from rotator.engine.advance import advance
 from rotator.engine.checkpoint import sign_checkpoint
 from rotator.engine.inventory import credential_event
 from rotator.engine.journal import rotation_event
+from rotator.engine.observe import would_rotate
 from rotator.engine.parts import Parts
 from rotator.engine.reconcile import reconcile
 from rotator.engine.request import Wish, queue
@@ -72,6 +74,7 @@ async def _due_soon_beside(
         replace(credential, due_at=now)
         for credential in await unit.due(now + longest, _PAGE)
         if credential.id not in known
+        and not credential.spec.observed
         and credential.due_at is not None
         and any(
             credential.due_at - now <= spans.get(app, timedelta(0))
@@ -119,7 +122,10 @@ async def _queued_if_due(parts: Parts, credential: Credential, now: datetime) ->
         reason = decision.reason
         if not decision.due:
             await unit.save_credential(replace(credential, due_at=decision.until, updated_at=now))
-            if decision.until is None:
+            if reason.code is ReasonCode.OBSERVED:
+                why = why_due(credential, current, now)
+                await unit.append(would_rotate(parts, credential, current, why.sentence))
+            elif decision.until is None:
                 event = credential_event(
                     parts, credential, Action.CREDENTIAL_OVERDUE, now, why=reason.sentence
                 )

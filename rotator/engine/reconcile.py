@@ -41,6 +41,8 @@ async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
         return await _adopt(parts, credential)
     held = await parts.kinds[credential.spec.kind].holdings(credential.spec)
     gone = await _note_gone(parts, credential, versions, held)
+    if credential.spec.observed:
+        return Reconciliation(gone=gone)
     leftovers = await _revoke_leftovers(parts, credential, versions, held)
     return Reconciliation(gone=gone, leftovers=leftovers)
 

@@ -93,6 +93,11 @@ async def _refuse_unfit(unit: Unit, credential: Credential) -> None:
             f"{credential.name} is not in the manifest any more",
             next_step="put it back into the manifest to have it rotated",
         )
+    if credential.spec.observed:
+        raise InputError(
+            f"{credential.name} is only observed: rotator changes nothing about it",
+            next_step='take `mode = "observe"` out of the manifest to have it rotated',
+        )
     latest = await unit.rotations(credential_id=credential.id, limit=1)
     if latest and latest[0].state is RotationState.PARKED:
         raise InputError(

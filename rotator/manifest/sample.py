@@ -12,6 +12,7 @@ organization = "ORGANIZATION"          # slug of your Fly organisation, see `fly
 [defaults]
 owner = "platform@example.com"           # shown in reports
 # runbook = "https://runbooks.example.com/rotation"
+# mode = "observe"                       # look only: tell ages, drift, and what would be done
 
 [defaults.policy]
 every = "30d"                            # or: cron = "0 3 1 * *", zone = "Europe/Berlin"
@@ -89,6 +90,9 @@ on_failure = "undo"                      # or "pause": wait for `rotator rollout
 # narrow = { apps = ["web", "api"], actions = "r" }
 # bind = { app = "grafana" }
 # targets = [ { type = "fly-secret", app = "grafana", name = "FLY_API_TOKEN" } ]
+
+# What `rotator taint dashboard` would take with it, beside what rotator finds out by itself.
+# derived_from = ["ci-web"]
 
 # A WireGuard peer; the target receives a wg-quick file.
 # [credentials.office-gateway]

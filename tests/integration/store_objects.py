@@ -14,6 +14,7 @@ from typing import Any
 
 from rotator.domain.credential import (
     Credential,
+    CredentialMode,
     CredentialSpec,
     CredentialStatus,
     Issued,
@@ -190,6 +191,8 @@ def a_full_spec(name: str = "session") -> CredentialSpec:
         policy=a_full_policy(),
         owner="team-web <web@example.com>",
         runbook="https://example.com/runbook?q=ü%27",
+        mode=CredentialMode.OBSERVE,
+        derived_from=("ci-web",),
     )
 
 
