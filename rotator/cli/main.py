@@ -10,6 +10,7 @@ import typer
 
 from rotator import __version__
 from rotator.cli.audit import audit, history
+from rotator.cli.discover import discover
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(init)
 app.command()(check)
+app.command()(discover)
 app.command()(plan)
 app.command()(run)
 app.add_typer(rotate, name="rotate")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from rotator.domain.credential import Credential, CredentialStatus, Version
+from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.log_port import LogUnit
 from rotator.domain.rotation import (
     Claim,
@@ -86,6 +86,10 @@ class Unit(LogUnit, Protocol):
     # versions
     async def versions(self, credential_id: str) -> Sequence[Version]:
         """All, oldest first."""
+        ...
+
+    async def versions_in(self, states: frozenset[VersionState]) -> Sequence[Version]:
+        """Versions of all credentials in these states, oldest first."""
         ...
 
     async def version(self, version_id: str) -> Version: ...

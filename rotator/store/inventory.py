@@ -65,6 +65,11 @@ class InventoryUnit(UnitBase):
         query = _versions().where(versions.c.credential_id == credential_id)
         return [to_version(row) for row in await self._rows(query.order_by(versions.c.id))]
 
+    async def versions_in(self, states: frozenset[VersionState]) -> Sequence[Version]:
+        """Versions of all credentials in these states, oldest first."""
+        query = _versions().where(versions.c.state.in_([state.value for state in sorted(states)]))
+        return [to_version(row) for row in await self._rows(query.order_by(versions.c.id))]
+
     async def version(self, version_id: str) -> Version:
         """By id, which must exist."""
         row = await self._row(_versions().where(versions.c.id == version_id))

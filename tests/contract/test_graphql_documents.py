@@ -55,7 +55,7 @@ def test_a_document_is_named_and_valid_against_the_simulators_schema(name: str) 
     assert validate(simulated_schema(), parse(document(name))) == []
 
 
-@pytest.mark.parametrize("name", ["AppTokens", "OrganizationTokens"])
+@pytest.mark.parametrize("name", ["AppTokens", "OrganizationTokens", "OrganizationHoldings"])
 def test_no_list_selects_the_value_of_a_token(name: str) -> None:
     assert "token " not in document(name).replace("limitedAccessTokens", "")
     assert "tokenHeader" not in document(name)
@@ -98,6 +98,8 @@ async def talk(said: Conversation) -> None:
     await client.tokens.of_app("web")
     await client.tokens.of_organization("acme")
     await client.tokens.delete(made.id)
+    assert await client.survey.organizations() == ["acme"]
+    await client.survey.look("acme", lambda *_: None)
     region = await client.wireguard.nearest_gateway_region()
     key = base64.b64encode(bytes(range(32))).decode()
     peer = await client.wireguard.add_peer(
