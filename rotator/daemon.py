@@ -91,7 +91,7 @@ class Daemon:
             ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
             ("reconcile", lambda: jobs.reconcile_all(self._parts), settings.reconcile_seconds),
-            ("watch-expiries", lambda: jobs.watch_expiries(self._parts), EXPIRY_SECONDS),
+            ("watch-expiries", self._watch, EXPIRY_SECONDS),
             ("sign-checkpoints", self._sign, settings.checkpoint_seconds),
             ("publish-checkpoints", self._publish, PUBLISH_SECONDS),
             ("heartbeat", self._beat, HEARTBEAT_SECONDS),
@@ -153,6 +153,10 @@ class Daemon:
         self._worker = await jobs.heartbeat(self._parts, self._worker)
         now = self._parts.clock.now()
         self._metrics.update(await look(self._parts.store, now), now)
+
+    async def _watch(self) -> None:
+        watched = await jobs.watch_expiries(self._parts)
+        self._metrics.watched(watched.standing)
 
     async def _sign(self) -> None:
         if self._rotator.signer is not None:

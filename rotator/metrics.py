@@ -6,12 +6,14 @@ The gauges are set by the daemon's heartbeat from the database; a scrape reads m
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from rotator import __version__
+from rotator.domain.alarms import AlarmKind
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Store
 from rotator.domain.rotation import ACTIVE, RotationState
@@ -66,6 +68,18 @@ class Metrics:
             "How long the longest waiting of them has been due.",
             registry=self.registry,
         )
+
+        self._alarms = Gauge(
+            "rotator_alarms",
+            "Values in use that have expired, expire before they are replaced, or are too old.",
+            ["alarm"],
+            registry=self.registry,
+        )
+
+    def watched(self, standing: Mapping[AlarmKind, int]) -> None:
+        """Show the alarms that stand."""
+        for kind in AlarmKind:
+            self._alarms.labels(kind.value).set(standing.get(kind, 0))
 
     def update(self, standing: Standing, now: datetime) -> None:
         """Show how things stand now."""

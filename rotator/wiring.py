@@ -69,6 +69,7 @@ def limits_of(settings: Settings) -> Limits:
         claim_ttl=timedelta(seconds=settings.claim_seconds),
         lock_ttl=timedelta(seconds=settings.claim_seconds),
         list_lag=timedelta(seconds=settings.list_lag_seconds),
+        catch_up_gap=timedelta(seconds=settings.catch_up_seconds),
         lease_ttl_seconds=settings.lease_seconds,
         concurrency=settings.concurrency,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from rotator.cli.rotating import apps_of
 from rotator.cli.session import opened
 from rotator.cli.styles import styled
 from rotator.cli.text import from_now, moment, print_json, say, show
+from rotator.domain.alarms import alarms
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.durations import format_duration, rough_duration
 from rotator.domain.errors import InputError
@@ -87,11 +88,13 @@ async def show_inventory(
         and (not only_due or _is_due(entry.credential, now))
     ]
     if as_json:
-        print_json({"credentials": [_as_data(entry) for entry in chosen]})
+        print_json({"credentials": [_as_data(entry, now) for entry in chosen]})
     elif not chosen:
         say("no credential is tracked" if not entries else "no credential fits")
     else:
         show(inventory_table(chosen, now))
+        for line in _alarm_lines(chosen, now):
+            say(line)
     return 0
 
 
@@ -136,7 +139,13 @@ def _is_due(credential: Credential, now: datetime) -> bool:
     return credential.due_at is not None and credential.due_at <= now
 
 
-def _as_data(entry: Entry) -> object:
+def _alarm_lines(entries: Sequence[Entry], now: datetime) -> Iterator[str]:
+    for entry in entries:
+        for alarm in alarms(entry.credential, entry.current, now):
+            yield f"! {entry.credential.name}: {alarm.sentence} ({alarm.command})"
+
+
+def _as_data(entry: Entry, now: datetime) -> object:
     return {
         "name": entry.credential.name,
         "kind": entry.credential.spec.kind,
@@ -149,6 +158,7 @@ def _as_data(entry: Entry) -> object:
         "targets": [target.key for target in entry.credential.spec.targets],
         "current": _version_data(entry.current) if entry.current else None,
         "retiring": [_version_data(version) for version in entry.retiring],
+        "alarms": alarms(entry.credential, entry.current, now),
         "latest_rotation": entry.latest.id if entry.latest else None,
     }
 
@@ -192,7 +202,7 @@ async def show_credential(name: str, *, as_json: bool) -> int:
             "versions": [_version_data(version) for version in versions],
             "rotations": rotations,
         }
-        described = _as_data(entry)
+        described = _as_data(entry, now)
         assert isinstance(described, dict)
         print_json(described | data)
         return 0
@@ -218,6 +228,8 @@ def _tell_credential(entry: Entry, bits: int | None, now: datetime) -> None:
             "  its value is unknown to rotator, which adopted it: the first rotation replaces it "
             "and revokes it only once the new one is confirmed, but can't be undone"
         )
+    for line in _alarm_lines([entry], now):
+        say(f"  {line}")
     for target in spec.targets:
         rollout = f", rollout {target.rollout.strategy.value}" if target.app else ""
         say(f"  delivered to {target.key}{rollout}")

@@ -25,6 +25,8 @@ _TOLD: Final = frozenset(
         Action.CREDENTIAL_WOULD_ROTATE,
         Action.VERSION_ADOPTED,
         Action.VERSION_EXPIRING,
+        Action.VERSION_EXPIRED,
+        Action.VERSION_TOO_OLD,
         Action.VERSION_GONE,
         Action.LEFTOVER_FOUND,
         Action.LEFTOVER_REVOKED,
@@ -123,7 +125,11 @@ def _sentence(event: Event) -> str:
             f"a value that stood there already was adopted{_born(detail)}; its text is unknown to "
             "rotator, so its first rotation can't be undone"
         ),
-        Action.VERSION_EXPIRING: f"its value expires at {detail.get('expires_at', 'some time')}",
+        Action.VERSION_EXPIRING: detail.get(
+            "why", f"its value expires at {detail.get('expires_at', 'some time')}"
+        ),
+        Action.VERSION_EXPIRED: detail.get("why", "its value expired"),
+        Action.VERSION_TOO_OLD: detail.get("why", "its value is too old"),
         Action.VERSION_GONE: "its value was gone at the issuer",
         Action.LEFTOVER_FOUND: f"a leftover value was found: {detail.get('issued_as', '')}",
         Action.LEFTOVER_REVOKED: f"a leftover value was revoked: {detail.get('issued_as', '')}",

@@ -145,6 +145,12 @@ class Version:
     ended_at: datetime | None = None
 
     @property
+    def since(self) -> datetime:
+        """When it began to be valid, as far as that is known."""
+        made = self.issued.created_at if self.issued is not None else None
+        return made or self.promoted_at or self.created_at
+
+    @property
     def adopted(self) -> bool:
         """Found at the issuer, not made by rotator: its value was never known."""
         return self.rotation_id is None

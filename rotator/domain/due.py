@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rotator.domain.credential import Credential, CredentialStatus, Version
-from rotator.domain.policy import Missed
+from rotator.domain.policy import Missed, Policy
 from rotator.domain.reasons import Reason, ReasonCode, reason
 from rotator.domain.rotation import Rotation
-from rotator.domain.schedule import in_window, next_due, next_opening
+from rotator.domain.schedule import expiry_deadline, in_window, next_due, next_opening
 
 LATE: Final = timedelta(hours=1)
 """A rotation that could have started this long ago counts as missed."""
@@ -73,6 +73,26 @@ def not_yet(ctx: DueContext) -> Verdict:
     return Decision(False, ctx.because(ReasonCode.NOT_YET), due_at)
 
 
+def deadline_of(policy: Policy, version: Version | None) -> datetime | None:
+    """When this value has to be replaced at the latest because it expires; None if it does not."""
+    expires_at = version.issued.expires_at if version is not None and version.issued else None
+    if version is None or expires_at is None:
+        return None
+    return expiry_deadline(policy, since=version.since, expires_at=expires_at)
+
+
+def expiring(ctx: DueContext) -> Verdict:
+    """It expires before long: whatever windows, blackouts and missed times say, it may start."""
+    if ctx.credential.spec.observed or not _last_chance(ctx):
+        return None
+    return Decision(True, ctx.because(ReasonCode.EXPIRING))
+
+
+def _last_chance(ctx: DueContext) -> bool:
+    deadline = deadline_of(ctx.credential.spec.policy, ctx.current)
+    return deadline is not None and deadline <= ctx.now
+
+
 def closed(ctx: DueContext) -> Verdict:
     """Outside its window or in a blackout: look again when it opens."""
     policy = ctx.credential.spec.policy
@@ -108,7 +128,8 @@ def observed(ctx: DueContext) -> Verdict:
     credential = ctx.credential
     if not credential.spec.observed:
         return None
-    following = next_due(credential.spec.policy, anchor=ctx.now, seed=credential.id)
+    policy = credential.spec.policy
+    following = next_due(policy, anchor=ctx.now, seed=credential.id)
     return Decision(False, ctx.because(ReasonCode.OBSERVED), following)
 
 
@@ -124,11 +145,12 @@ def _blacked_out(ctx: DueContext) -> bool:
     return any(b.start <= ctx.now < b.end for b in ctx.credential.spec.policy.blackouts)
 
 
-NOT_DUE: Final[tuple[Predicate, ...]] = (
+CHAIN: Final[tuple[Predicate, ...]] = (
     unmanaged,
     rotation_active,
     no_schedule,
     not_yet,
+    expiring,
     missed,
     closed,
     observed,
@@ -144,7 +166,7 @@ def decide(
 ) -> Decision:
     """Whether a rotation of this credential may start now, and why."""
     ctx = DueContext(credential, current, active, now)
-    for predicate in NOT_DUE:
+    for predicate in CHAIN:
         verdict = predicate(ctx)
         if verdict is not None:
             return verdict
@@ -165,6 +187,8 @@ def _why(ctx: DueContext) -> ReasonCode:
     born = current.promoted_at or (current.issued.created_at if current.issued else None)
     if born is None:
         return ReasonCode.AGE_UNKNOWN
+    if _last_chance(ctx):
+        return ReasonCode.EXPIRING
     if policy.max_age is not None and ctx.now - born >= policy.max_age:
         return ReasonCode.MAX_AGE
     if policy.every is not None and ctx.now - born < policy.every:

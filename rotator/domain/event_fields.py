@@ -72,6 +72,7 @@ DETAILS: Final[Mapping[str, EventField]] = {
     "error": EventField(_T.TEXT, "what went wrong, redacted"),
     "evidence": EventField(_T.TEXT, "what shows that it is so"),
     "version": EventField(_T.ID, "version of the credential"),
+    "stage": EventField(_T.TEXT, "value, and how near its end, that an alarm was told for"),
     "would": EventField(_T.TEXT, "steps that rotator would take if it did not only observe"),
     "mode": EventField(_T.NAME, "normal or emergency"),
     "reason_code": EventField(_T.NAME, "why it was due, as a code"),

@@ -73,6 +73,8 @@ class Action(StrEnum):
     VERSION_REVOKED = "version.revoked"
     VERSION_DISCARDED = "version.discarded"
     VERSION_EXPIRING = "version.expiring"
+    VERSION_EXPIRED = "version.expired"
+    VERSION_TOO_OLD = "version.too-old"
     VERSION_GONE = "version.gone"
     LEFTOVER_FOUND = "leftover.found"
     LEFTOVER_REVOKED = "leftover.revoked"

@@ -46,7 +46,7 @@ _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.MAX_AGE: ("it has reached its maximum age", None),
     ReasonCode.NEVER_ROTATED: ("it has no value yet", None),
     ReasonCode.AGE_UNKNOWN: ("nobody knows how old its value is", None),
-    ReasonCode.EXPIRING: ("its value expires before its next scheduled rotation", None),
+    ReasonCode.EXPIRING: ("its value expires before long, whatever its schedule says", None),
     ReasonCode.VERSION_GONE: ("the issuer no longer holds the value that is in use", None),
     ReasonCode.UNMANAGED: ("the manifest no longer names it", "rotator plan {name}"),
     ReasonCode.OBSERVED: (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.log_port import LogUnit
@@ -24,6 +24,9 @@ from rotator.domain.rotation import (
     Step,
 )
 from rotator.domain.secret import Secret
+
+ENDING: Final = timedelta(days=14)
+"""What ends so soon is dealt with before what is merely due."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Unit(LogUnit, Protocol):
         ...
 
     async def due(self, now: datetime, limit: int) -> Sequence[Credential]:
-        """Managed credentials with `due_at <= now`, oldest first, without an ACTIVE rotation."""
+        """Managed credentials with `due_at <= now`, without an ACTIVE rotation: those whose value
+        ends within `ENDING` first, the soonest first; then those that have been due longest."""
         ...
 
     # versions

@@ -17,6 +17,7 @@ from rotator.domain.protocol import rolled_apps
 from rotator.domain.reasons import ReasonCode
 from rotator.domain.rotation import Actor, ActorKind, Mode, Rotation, StepState
 from rotator.engine.advance import advance
+from rotator.engine.catch_up import paced
 from rotator.engine.checkpoint import sign_checkpoint
 from rotator.engine.inventory import credential_event
 from rotator.engine.journal import rotation_event
@@ -24,10 +25,21 @@ from rotator.engine.observe import would_rotate
 from rotator.engine.parts import Parts
 from rotator.engine.reconcile import reconcile
 from rotator.engine.request import Wish, queue
+from rotator.engine.watch import watch_expiries
+
+__all__ = [
+    "SCHEDULE",
+    "Runner",
+    "find_due",
+    "heartbeat",
+    "reconcile_all",
+    "recover",
+    "sign",
+    "watch_expiries",
+]
 
 _log = logging.getLogger(__name__)
 _PAGE = 50
-EXPIRY_WARNING = timedelta(days=14)
 READY_SECONDS = 0.5
 """How often a busy runner asks for more."""
 ADOPTION_PAUSE = timedelta(seconds=30)
@@ -44,6 +56,7 @@ async def find_due(parts: Parts) -> Sequence[Rotation]:
     now = parts.clock.now()
     async with parts.store.view() as unit:
         due = list(await unit.due(now, _PAGE))
+        due = list(await paced(parts, unit, due, now))
         due += await _due_soon_beside(unit, due, now)
     for found in due:
         credential = await _adopted_first(parts, found, now)
@@ -221,31 +234,6 @@ async def reconcile_all(parts: Parts) -> int:
         except RotatorError as error:
             _log.warning("reconcile %s: %s; tried again at the next run", credential.name, error)
     return len(credentials)
-
-
-async def watch_expiries(parts: Parts) -> int:
-    """Say which current values expire before their next rotation could replace them."""
-    now = parts.clock.now()
-    told = 0
-    async with parts.store.unit() as unit:
-        for version in await unit.expiring(now + EXPIRY_WARNING, _PAGE):
-            credential = await unit.credential_by_id(version.credential_id)
-            expires = version.issued.expires_at if version.issued else None
-            if credential.status is not CredentialStatus.MANAGED or expires is None:
-                continue
-            if credential.due_at is not None and credential.due_at < expires:
-                continue
-            told += 1
-            await unit.append(
-                credential_event(
-                    parts,
-                    credential,
-                    Action.VERSION_EXPIRING,
-                    now,
-                    expires_at=expires.isoformat(),
-                )
-            )
-    return told
 
 
 async def sign(parts: Parts, signer: Signer) -> None:

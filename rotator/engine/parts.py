@@ -27,6 +27,7 @@ class Limits:
     """Bounds of the engine, all of them named.
 
     `concurrency` counts rotations at once, `machines_at_once` machines that are worked on at once;
+    `catch_up_gap` lies between two rotations that were missed, where there are many of them;
     `list_lag` is how long a list of Fly's may hide what exists.
     """
 
@@ -46,6 +47,7 @@ class Limits:
     reread_attempts: int = 4
     rollbacks_in_a_row: int = 3
     retry_after_rollback: timedelta = timedelta(hours=6)
+    catch_up_gap: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Exists, Select, delete, exists, select
+from sqlalchemy import Exists, Select, case, delete, exists, select
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.errors import InputError
 from rotator.domain.rotation import ACTIVE
 from rotator.domain.secret import Secret
+from rotator.domain.store_port import ENDING
 from rotator.store.base import UnitBase
 from rotator.store.rows import credential_values, to_credential, to_version, version_values
 from rotator.store.sealing import KeyRing
@@ -50,12 +51,17 @@ class InventoryUnit(UnitBase):
             rotations.c.credential_id == credentials.c.id,
             rotations.c.state.in_([state.value for state in sorted(ACTIVE)]),
         )
+        in_use = (versions.c.credential_id == credentials.c.id) & (
+            versions.c.state == VersionState.CURRENT.value
+        )
+        ends = case((versions.c.expires_at < now + ENDING, versions.c.expires_at))
         query = (
             select(credentials)
+            .select_from(credentials.outerjoin(versions, in_use))
             .where(credentials.c.status == CredentialStatus.MANAGED.value)
             .where(credentials.c.due_at <= now)
             .where(~active)
-            .order_by(credentials.c.due_at)
+            .order_by(ends.is_(None), ends, credentials.c.due_at)
             .limit(limit)
         )
         return [to_credential(row) for row in await self._rows(query)]
