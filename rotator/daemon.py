@@ -90,7 +90,7 @@ class Daemon:
             ("advance", self._runner.run_ready, settings.tick_seconds),
             ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
-            ("reconcile", lambda: jobs.reconcile_all(self._parts), settings.reconcile_seconds),
+            ("reconcile", self._reconcile, settings.reconcile_seconds),
             ("watch-expiries", self._watch, EXPIRY_SECONDS),
             ("sign-checkpoints", self._sign, settings.checkpoint_seconds),
             ("publish-checkpoints", self._publish, PUBLISH_SECONDS),
@@ -153,6 +153,12 @@ class Daemon:
         self._worker = await jobs.heartbeat(self._parts, self._worker)
         now = self._parts.clock.now()
         self._metrics.update(await look(self._parts.store, now), now)
+
+    async def _reconcile(self) -> None:
+        await jobs.reconcile_all(self._parts)
+        async with self._parts.store.view() as unit:
+            watches = await unit.target_watches()
+        self._metrics.reconciled(watches)
 
     async def _watch(self) -> None:
         watched = await jobs.watch_expiries(self._parts)

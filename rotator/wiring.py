@@ -126,6 +126,7 @@ async def open_rotator(
             worker_id=worker_id,
             actor=actor,
             limits=limits_of(settings),
+            witness=client.witness,
         )
         signer = CheckpointSigner(ring) if ring is not None else None
         yield Rotator(settings, store, client, kinds, targets, parts, signer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rotator.cli.drifted import drift_sentence, watch_data
 from rotator.cli.history import rotations_table
 from rotator.cli.rotating import apps_of
 from rotator.cli.session import opened
@@ -14,6 +15,7 @@ from rotator.cli.styles import styled
 from rotator.cli.text import from_now, moment, print_json, say, show
 from rotator.domain.alarms import alarms
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.drift import TargetWatch
 from rotator.domain.durations import format_duration, rough_duration
 from rotator.domain.errors import InputError
 from rotator.domain.policy import Policy
@@ -32,6 +34,7 @@ class Entry:
     current: Version | None
     retiring: tuple[Version, ...]
     latest: Rotation | None
+    watches: tuple[TargetWatch, ...] = ()
 
     def age(self, now: datetime) -> str:
         """How old the current value is, as far as it is known."""
@@ -65,11 +68,13 @@ async def inventory(store: Store) -> Sequence[Entry]:
 async def _entry(unit: Unit, credential: Credential) -> Entry:
     versions = await unit.versions(credential.id)
     rotations = await unit.rotations(credential_id=credential.id, limit=1)
+    keys = {target.key for target in credential.spec.targets}
     return Entry(
         credential,
         next((v for v in versions if v.state is VersionState.CURRENT), None),
         tuple(v for v in versions if v.state is VersionState.RETIRING),
         rotations[0] if rotations else None,
+        tuple(w for w in await unit.target_watches(credential.id) if w.target in keys),
     )
 
 
@@ -143,6 +148,9 @@ def _alarm_lines(entries: Sequence[Entry], now: datetime) -> Iterator[str]:
     for entry in entries:
         for alarm in alarms(entry.credential, entry.current, now):
             yield f"! {entry.credential.name}: {alarm.sentence} ({alarm.command})"
+        for watch in entry.watches:
+            if watch.drifted:
+                yield f"! {entry.credential.name}: {drift_sentence(watch, now)} (rotator drift)"
 
 
 def _as_data(entry: Entry, now: datetime) -> object:
@@ -158,6 +166,7 @@ def _as_data(entry: Entry, now: datetime) -> object:
         "targets": [target.key for target in entry.credential.spec.targets],
         "current": _version_data(entry.current) if entry.current else None,
         "retiring": [_version_data(version) for version in entry.retiring],
+        "drift": [watch_data(watch) for watch in entry.watches if watch.drifted],
         "alarms": alarms(entry.credential, entry.current, now),
         "latest_rotation": entry.latest.id if entry.latest else None,
     }

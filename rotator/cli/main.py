@@ -11,6 +11,7 @@ import typer
 from rotator import __version__
 from rotator.cli.audit import audit, history
 from rotator.cli.discover import discover
+from rotator.cli.drift import drift
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
@@ -44,6 +45,7 @@ app.command()(show)
 app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
 app.command()(history)
+app.add_typer(drift, name="drift")
 app.add_typer(token, name="token")
 app.add_typer(db, name="db")
 app.command()(health)

@@ -28,6 +28,9 @@ _TOLD: Final = frozenset(
         Action.VERSION_EXPIRED,
         Action.VERSION_TOO_OLD,
         Action.VERSION_GONE,
+        Action.TARGET_CHANGED,
+        Action.TARGET_CONTESTED,
+        Action.TARGET_SETTLED,
         Action.LEFTOVER_FOUND,
         Action.LEFTOVER_REVOKED,
     }
@@ -131,6 +134,10 @@ def _sentence(event: Event) -> str:
         Action.VERSION_EXPIRED: detail.get("why", "its value expired"),
         Action.VERSION_TOO_OLD: detail.get("why", "its value is too old"),
         Action.VERSION_GONE: "its value was gone at the issuer",
+        Action.TARGET_CHANGED: event.reason,
+        Action.TARGET_CONTESTED: f"{event.reason}, and asks: {detail.get('next', '')}",
+        Action.TARGET_SETTLED: f"{event.actor} let rotator write {event.target} again"
+        + (f": {event.reason}" if event.reason else ""),
         Action.LEFTOVER_FOUND: f"a leftover value was found: {detail.get('issued_as', '')}",
         Action.LEFTOVER_REVOKED: f"a leftover value was revoked: {detail.get('issued_as', '')}",
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from rotator.domain.credential import Credential, CredentialStatus, Version
+from rotator.domain.drift import TargetWatch
 from rotator.domain.policy import Missed, Policy
 from rotator.domain.reasons import Reason, ReasonCode, reason
 from rotator.domain.rotation import Rotation
@@ -25,6 +26,7 @@ class DueContext:
     current: Version | None
     active: Rotation | None
     now: datetime
+    watches: Sequence[TargetWatch] = ()
 
     def because(self, code: ReasonCode) -> Reason:
         """The reason of this code for this credential."""
@@ -56,6 +58,13 @@ def rotation_active(ctx: DueContext) -> Verdict:
     if ctx.active is None:
         return None
     return Decision(False, ctx.because(ReasonCode.ROTATION_ACTIVE), ctx.credential.due_at)
+
+
+def contested(ctx: DueContext) -> Verdict:
+    """Two writers undo each other: rotator does not write before a person has said so."""
+    if not any(watch.contested_at is not None for watch in ctx.watches):
+        return None
+    return Decision(False, ctx.because(ReasonCode.CONTESTED))
 
 
 def no_schedule(ctx: DueContext) -> Verdict:
@@ -148,6 +157,7 @@ def _blacked_out(ctx: DueContext) -> bool:
 CHAIN: Final[tuple[Predicate, ...]] = (
     unmanaged,
     rotation_active,
+    contested,
     no_schedule,
     not_yet,
     expiring,
@@ -163,9 +173,11 @@ def decide(
     current: Version | None,
     active: Rotation | None,
     now: datetime,
+    watches: Sequence[TargetWatch] = (),
 ) -> Decision:
-    """Whether a rotation of this credential may start now, and why."""
-    ctx = DueContext(credential, current, active, now)
+    """Whether a rotation of this credential may start now, and why. `watches` are of its targets,
+    as far as the manifest still names them."""
+    ctx = DueContext(credential, current, active, now, watches)
     for predicate in CHAIN:
         verdict = predicate(ctx)
         if verdict is not None:
@@ -191,6 +203,8 @@ def _why(ctx: DueContext) -> ReasonCode:
         return ReasonCode.EXPIRING
     if policy.max_age is not None and ctx.now - born >= policy.max_age:
         return ReasonCode.MAX_AGE
+    if any(watch.drifted for watch in ctx.watches):
+        return ReasonCode.DRIFTED
     if policy.every is not None and ctx.now - born < policy.every:
         return ReasonCode.VERSION_GONE
     return ReasonCode.SCHEDULE

@@ -19,6 +19,8 @@ class ReasonCode(StrEnum):
     AGE_UNKNOWN = "age-unknown"
     EXPIRING = "expiring"
     VERSION_GONE = "version-gone"
+    DRIFTED = "drifted"
+    CONTESTED = "contested"
     UNMANAGED = "unmanaged"
     OBSERVED = "observed"
     NO_SCHEDULE = "no-schedule"
@@ -48,6 +50,11 @@ _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.AGE_UNKNOWN: ("nobody knows how old its value is", None),
     ReasonCode.EXPIRING: ("its value expires before long, whatever its schedule says", None),
     ReasonCode.VERSION_GONE: ("the issuer no longer holds the value that is in use", None),
+    ReasonCode.DRIFTED: ("somebody else's value stands where rotator's stood", None),
+    ReasonCode.CONTESTED: (
+        "rotator and somebody else undo each other at its target, so rotator has stopped writing",
+        "rotator drift settle {name}",
+    ),
     ReasonCode.UNMANAGED: ("the manifest no longer names it", "rotator plan {name}"),
     ReasonCode.OBSERVED: (
         "it is only observed, so rotator tells what it would do and does nothing",

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.drift import TargetWatch
 from rotator.domain.log_port import LogUnit
 from rotator.domain.rotation import (
     Claim,
@@ -24,6 +25,7 @@ from rotator.domain.rotation import (
     Step,
 )
 from rotator.domain.secret import Secret
+from rotator.domain.taint import Taint
 
 ENDING: Final = timedelta(days=14)
 """What ends so soon is dealt with before what is merely due."""
@@ -250,6 +252,23 @@ class Unit(LogUnit, Protocol):
 
     async def secrets_version(self, app: str) -> int:
         """The highest number that we have seen; 0 without one."""
+        ...
+
+    # what stands at targets, and what has leaked
+    async def target_watches(self, credential_id: str | None = None) -> Sequence[TargetWatch]:
+        """Who wrote what stands at the targets of one credential, or of all."""
+        ...
+
+    async def save_target_watch(self, watch: TargetWatch) -> None:
+        """Insert or replace by credential and target."""
+        ...
+
+    async def save_taint(self, taint: Taint) -> None:
+        """Insert or replace by id and credential."""
+        ...
+
+    async def open_taints(self) -> Sequence[Taint]:
+        """All rows of taints of which a credential is not replaced yet, oldest first."""
         ...
 
     # workers

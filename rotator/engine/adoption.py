@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.domain.credential import TargetSpec
-from rotator.domain.errors import Held, NotYet
+from rotator.domain.errors import Drift, Held, NotYet
 from rotator.domain.events import Action, Outcome
 from rotator.domain.machines import CLOCK_SKEW, DOWN_STATES, GONE_STATES, Machine
 from rotator.domain.policy import Asleep, RolloutPolicy, Strategy
@@ -16,6 +16,7 @@ from rotator.domain.protocol import rolled_apps
 from rotator.domain.rotation import Mode, Step, StepName, StepState
 from rotator.domain.sorting import left_alone_reason, reads_value
 from rotator.engine.deliver import SECRETS_VERSION, receipt_of
+from rotator.engine.drift import noticed
 from rotator.engine.journal import held_since, since
 from rotator.engine.step import Result, StepContext, told
 
@@ -116,7 +117,16 @@ async def _confirm_targets(ctx: StepContext) -> None:
         step = _delivery(ctx, spec.key)
         if step is None:
             continue
-        evidence = await ctx.target(spec.key).confirm(spec, receipt_of(step))
+        target = ctx.target(spec.key)
+        try:
+            evidence = await target.confirm(spec, receipt_of(step))
+        except Drift:
+            if spec.app is not None:
+                state = await target.inspect(spec)
+                await noticed(
+                    ctx.parts, ctx.credential, spec, state, rotating=True, lag=timedelta(0)
+                )
+            raise
         ctx.notes[f"target:{spec.key}"] = evidence.statement
 
 

@@ -131,7 +131,9 @@ async def _queued_if_due(parts: Parts, credential: Credential, now: datetime) ->
     async with parts.store.unit() as unit:
         current = await unit.current_version(credential.id)
         active = await unit.active_rotation(credential.id)
-        decision = decide(credential, current, active, now)
+        keys = {target.key for target in credential.spec.targets}
+        watches = [w for w in await unit.target_watches(credential.id) if w.target in keys]
+        decision = decide(credential, current, active, now, watches)
         reason = decision.reason
         if not decision.due:
             await unit.save_credential(replace(credential, due_at=decision.until, updated_at=now))

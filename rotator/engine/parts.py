@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from rotator.domain.drift import Witness
 from rotator.domain.ports import (
     Authority,
     CallMeter,
@@ -68,6 +69,7 @@ class Parts:
     actor: Actor
     limits: Limits = field(default_factory=Limits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    witness: Witness | None = None
 
     def new_id(self) -> str:
         """A fresh ULID for the present time."""

@@ -27,6 +27,7 @@ from rotator.domain.rotation import (
     StepState,
 )
 from rotator.domain.turning import state_resumed
+from rotator.engine.drift import contest, contested_of
 from rotator.engine.journal import planned_again, rotation_event
 from rotator.engine.parts import Parts
 from rotator.engine.step import version_of
@@ -59,6 +60,10 @@ async def request_rotation(parts: Parts, name: str, wish: Wish) -> Rotation:
 async def queue(parts: Parts, unit: Unit, credential: Credential, wish: Wish) -> Rotation:
     """Queue a rotation in a transaction that the caller has begun."""
     await _refuse_unfit(unit, credential)
+    for watch in await contested_of(unit, credential) if wish.mode is Mode.NORMAL else ():
+        raise InputError(
+            contest(watch), next_step=f"rotator drift settle {credential.name}, or --emergency"
+        )
     now = parts.clock.now()
     old = await unit.current_version(credential.id)
     rotation = Rotation(

@@ -26,6 +26,7 @@ from rotator.fly.survey import FlySurvey
 from rotator.fly.tokens import TokensApi
 from rotator.fly.transport import Transport
 from rotator.fly.wireguard import WireguardApi
+from rotator.fly.witness import FlyWitness
 
 CLOSE_SECONDS = 5
 
@@ -66,6 +67,7 @@ class FlyClient:
         self.tokens = TokensApi(graphql, machines)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
+        self.witness = FlyWitness(graphql)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(token, clock)

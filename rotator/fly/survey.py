@@ -28,15 +28,19 @@ IN_AN_APP: Final = 100
 MAX_PAGES: Final = 1000
 
 
-class _User(FlyModel):
+class UserModel(FlyModel):
+    """A person."""
+
     email: str = ""
 
 
-class _Secret(FlyModel):
+class SecretModel(FlyModel):
+    """An app secret as GraphQL shows it, with who set it last."""
+
     name: str
     digest: str
     created_at: Instant | None = Field(default=None, alias="createdAt")
-    user: _User | None = None
+    user: UserModel | None = None
 
 
 class _Issued(FlyModel):
@@ -64,7 +68,7 @@ class _CertificateConnection(FlyModel):
 
 class _App(FlyModel):
     name: str
-    secrets: tuple[_Secret, ...]
+    secrets: tuple[SecretModel, ...]
     tokens: TokenConnection = Field(alias="limitedAccessTokens")
     certificates: _CertificateConnection
 

@@ -20,6 +20,8 @@ overlap = "24h"                          # how long the old value stays valid
 jitter = "2h"                            # spreads rotations that are due together
 max_age = "90d"                          # never older than this
 missed = "catch-up"                      # or "next-window", "alert"
+# on_gone = "report"                     # or replace what the issuer or a target has lost
+# on_drift = "rotate"                    # or only tell that somebody else changed a secret
 # window = { days = "mon-thu", start = "09:00", span = "8h", zone = "Europe/Berlin" }
 # blackout = ["2026-12-20/2027-01-04"]   # days on which nothing starts by itself
 # blackout_ics = "freeze.ics"            # the same from a calendar

@@ -26,7 +26,9 @@ from graphql import (
     visit,
 )
 
+from rotator.domain.credential import TargetSpec
 from rotator.domain.machines import ReleaseStatus
+from rotator.domain.ports import TargetState
 from rotator.fly.graphql import document
 from tests.contract import official
 from tests.contract.conversation import Conversation, Exchange, conversation
@@ -100,6 +102,8 @@ async def talk(said: Conversation) -> None:
     await client.tokens.delete(made.id)
     assert await client.survey.organizations() == ["acme"]
     await client.survey.look("acme", lambda *_: None)
+    secret = TargetSpec("fly-secret", "k", {"app": "web", "name": "SESSION_KEY"}, "web")
+    assert await client.witness.author(secret, TargetState("-")) == ""
     region = await client.wireguard.nearest_gateway_region()
     key = base64.b64encode(bytes(range(32))).decode()
     peer = await client.wireguard.add_peer(

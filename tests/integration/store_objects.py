@@ -27,6 +27,7 @@ from rotator.domain.policy import (
     Asleep,
     Blackout,
     DisruptionBudget,
+    Mend,
     Missed,
     OnFailure,
     Order,
@@ -171,6 +172,8 @@ def a_full_policy() -> Policy:
         overlap=timedelta(hours=3),
         max_age=timedelta(days=90),
         missed=Missed.ALERT,
+        on_gone=Mend.REPORT,
+        on_drift=Mend.ROTATE,
     )
 
 
