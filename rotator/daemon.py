@@ -24,6 +24,7 @@ from rotator.domain.ports import WorkerRecord
 from rotator.engine import jobs
 from rotator.engine.audit.publish import publish
 from rotator.engine.parts import Parts
+from rotator.engine.taint import advance_taints
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
@@ -89,6 +90,7 @@ class Daemon:
         table: tuple[tuple[str, Callable[[], Awaitable[object]], float], ...] = (
             ("advance", self._runner.run_ready, settings.tick_seconds),
             ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
+            ("taints", lambda: advance_taints(self._parts), settings.tick_seconds),
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
             ("reconcile", self._reconcile, settings.reconcile_seconds),
             ("watch-expiries", self._watch, EXPIRY_SECONDS),

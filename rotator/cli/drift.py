@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 drift = typer.Typer(
-    help="What somebody changed behind rotator's back; let rotator write again.",
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode=None,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rotator.cli.drifted import drift_sentence, watch_data
 from rotator.cli.history import rotations_table
 from rotator.cli.rotating import apps_of
 from rotator.cli.session import opened
 from rotator.cli.styles import styled
-from rotator.cli.text import from_now, moment, print_json, say, show
+from rotator.cli.text import console, from_now, moment, print_json, say, show
 from rotator.domain.alarms import alarms
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.drift import TargetWatch
@@ -21,9 +21,14 @@ from rotator.domain.errors import InputError
 from rotator.domain.policy import Policy
 from rotator.domain.ports import Store, Unit
 from rotator.domain.rotation import Rotation, RotationState
+from rotator.engine.taint import standing_taints
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+NARROW: Final = 100
+"""Columns. Below it the list leaves the names of values out; `show` has them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ async def show_inventory(
     """`rotator list`."""
     async with opened() as rotator:
         entries = await inventory(rotator.store)
+        tainted = {each.credential.name: each for each in await standing_taints(rotator.parts)}
         now = rotator.parts.clock.now()
     chosen = [
         entry
@@ -100,6 +106,10 @@ async def show_inventory(
         show(inventory_table(chosen, now))
         for line in _alarm_lines(chosen, now):
             say(line)
+        for entry in chosen:
+            if (taint := tainted.get(entry.credential.name)) is not None:
+                state = taint.taint.state.value
+                say(f"! {entry.credential.name}: assumed to be lost, {state} (rotator taint)")
     return 0
 
 
@@ -109,7 +119,10 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = ("credential", "kind", "current value", "age", "state", "due", "expires", "targets")
+    columns = ["credential", "kind", "current value", "age", "state", "due", "expires", "targets"]
+    narrow = console().width < NARROW
+    if narrow:
+        columns.remove("current value")
     for column in columns:
         table.add_column(
             column, no_wrap=column not in ("targets", "current value"), overflow="fold"
@@ -123,7 +136,7 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
         table.add_row(
             spec.name,
             spec.kind,
-            _named(current),
+            *(() if narrow else (_named(current),)),
             entry.age(now),
             styled(entry.state),
             shown_due,

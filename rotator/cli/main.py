@@ -18,6 +18,7 @@ from rotator.cli.plan import plan
 from rotator.cli.rollout import rollout
 from rotator.cli.rotate import rotate
 from rotator.cli.service import demo, health, run, simulate
+from rotator.cli.taint import taint
 from rotator.cli.token import token
 
 EPILOG = (
@@ -40,6 +41,7 @@ app.command()(discover)
 app.command()(plan)
 app.command()(run)
 app.add_typer(rotate, name="rotate")
+app.command()(taint)
 app.command("list")(list_credentials)
 app.command()(show)
 app.add_typer(rollout, name="rollout")

@@ -23,6 +23,7 @@ _TOLD: Final = frozenset(
         Action.CREDENTIAL_UNMANAGED,
         Action.CREDENTIAL_OVERDUE,
         Action.CREDENTIAL_WOULD_ROTATE,
+        Action.CREDENTIAL_TAINTED,
         Action.VERSION_ADOPTED,
         Action.VERSION_EXPIRING,
         Action.VERSION_EXPIRED,
@@ -123,6 +124,10 @@ def _sentence(event: Event) -> str:
         Action.CREDENTIAL_OVERDUE: f"it is overdue: {detail.get('why', 'it may not start')}",
         Action.CREDENTIAL_WOULD_ROTATE: (
             f"it would have been rotated: {event.reason} ({detail.get('would', '')})"
+        ),
+        Action.CREDENTIAL_TAINTED: (
+            f"{event.actor} assumes that {detail.get('leaked', 'it')} has leaked: "
+            f"{detail.get('why', '')}"
         ),
         Action.VERSION_ADOPTED: (
             f"a value that stood there already was adopted{_born(detail)}; its text is unknown to "

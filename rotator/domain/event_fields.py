@@ -72,6 +72,8 @@ DETAILS: Final[Mapping[str, EventField]] = {
     "error": EventField(_T.TEXT, "what went wrong, redacted"),
     "evidence": EventField(_T.TEXT, "what shows that it is so"),
     "version": EventField(_T.ID, "version of the credential"),
+    "taint": EventField(_T.ID, "taint that it belongs to"),
+    "leaked": EventField(_T.NAME, "credential that the taint began with"),
     "writer": EventField(_T.TEXT, "who wrote a value behind rotator's back, as Fly tells"),
     "written_at": EventField(_T.TIME, "when that was"),
     "writes": EventField(_T.NUMBER, "how often two writers have undone each other by then"),

@@ -68,6 +68,7 @@ class Action(StrEnum):
     CREDENTIAL_DUE = "credential.due"
     CREDENTIAL_OVERDUE = "credential.overdue"
     CREDENTIAL_WOULD_ROTATE = "credential.would-rotate"
+    CREDENTIAL_TAINTED = "credential.tainted"
     VERSION_ADOPTED = "version.adopted"
     VERSION_PROMOTED = "version.promoted"
     VERSION_REVOKED = "version.revoked"

@@ -30,6 +30,7 @@ from rotator.domain.store_port import (
     Unit,
     WorkerRecord,
 )
+from rotator.domain.taint import Reach
 
 
 class Clock(Protocol):
@@ -178,6 +179,15 @@ class Traceable(Protocol):
         ...
 
 
+@runtime_checkable
+class Reaching(Protocol):
+    """A kind whose values open the way to other values."""
+
+    def reach(self, spec: CredentialSpec) -> Reach:
+        """What the holder of a value can get at, by what the manifest says of it. Pure."""
+        ...
+
+
 @dataclass(frozen=True)
 class TargetState:
     """What a target shows without giving the value away. `marker` changes with the value."""
@@ -303,6 +313,7 @@ __all__ = [
     "MintRequest",
     "Minted",
     "Prober",
+    "Reaching",
     "Receipt",
     "Releases",
     "Signer",

@@ -13,6 +13,7 @@ class ReasonCode(StrEnum):
 
     MANUAL = "manual"
     EMERGENCY = "emergency"
+    TAINTED = "tainted"
     SCHEDULE = "schedule"
     MAX_AGE = "max-age"
     NEVER_ROTATED = "never-rotated"
@@ -44,6 +45,7 @@ class Reason:
 _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.MANUAL: ("somebody asked for it", None),
     ReasonCode.EMERGENCY: ("somebody asked for it in an emergency", None),
+    ReasonCode.TAINTED: ("it is assumed to have leaked", None),
     ReasonCode.SCHEDULE: ("its schedule says so", None),
     ReasonCode.MAX_AGE: ("it has reached its maximum age", None),
     ReasonCode.NEVER_ROTATED: ("it has no value yet", None),

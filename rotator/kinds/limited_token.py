@@ -31,6 +31,7 @@ from rotator.domain.fields import Field, FieldType, Params, ParamValue, optional
 from rotator.domain.names import wrong_app, wrong_token
 from rotator.domain.ports import Clock, Entropy, Evidence, Minted, MintRequest
 from rotator.domain.secret import Secret
+from rotator.domain.taint import Reach
 from rotator.fly import caveats as c
 from rotator.fly.access import Access
 from rotator.fly.organizations import Organization
@@ -51,6 +52,7 @@ from rotator.kinds.token_value import (
 
 DEPLOY: Final = "deploy"
 ORGANIZATION: Final = "deploy_organization"
+LOGIN: Final = "issueCertificate"
 REVOCATION_LAG_SECONDS: Final = 2.0
 """How soon to try a revoked token again: Fly needs seconds to tell every place."""
 _ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -109,6 +111,22 @@ class LimitedTokenKind:
     def permits(self, params: Params, access: Access) -> bool:
         """Whether a token of this kind may do this at most, in its organisation and apps."""
         return True
+
+    def reads_values(self, params: Params) -> bool:
+        """Whether its holder can read what machines read: by changing an app, by running a command
+        in a machine, or by logging in to one."""
+        narrow = narrow_of(params)
+        changes = narrow.besides & ~c.READ != 0
+        return changes or bool(self.commands(params)) or LOGIN in narrow.mutations
+
+    def reach(self, spec: CredentialSpec) -> Reach:
+        """The apps whose values can be read with it."""
+        if not self.reads_values(spec.params):
+            return Reach()
+        if self.profile == DEPLOY:
+            return Reach(frozenset({text(spec.params, "app")}))
+        apps = frozenset(narrow_of(spec.params).apps)
+        return Reach(apps, every_app=not apps)
 
     def commands(self, params: Params) -> tuple[Command, ...]:
         """Commands that the manifest names, for trying the token against."""
