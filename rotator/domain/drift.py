@@ -67,15 +67,17 @@ class Witness(Protocol):
         ...
 
 
-def written(known: TargetWatch | None, new: TargetWatch) -> TargetWatch:
-    """The watch after a write of rotator's own, `new` with its marker and time."""
-    if known is None or not known.drifted:
+def written(known: TargetWatch | None, new: TargetWatch, *, restored: bool = False) -> TargetWatch:
+    """The watch after a write of rotator's own, `new` with its marker and time. A rotation that
+    puts the old value back takes no turn of its own."""
+    if known is None or not (known.drifted or restored):
         return replace(new, writer=Writer.ROTATOR, writes=0)
+    turn = 1 if known.drifted else 0
     return replace(
         new,
         writer=Writer.ROTATOR,
         who=known.who,
-        writes=known.writes + 1,
+        writes=known.writes + turn,
         contested_at=known.contested_at,
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from rotator.domain.credential import (
@@ -288,6 +288,10 @@ class CallMeter(Protocol):
 
     def only_while(self, lasts: Callable[[], bool]) -> AbstractContextManager[None]:
         """Let no call out once `lasts` says no: it raises `ClaimLost` instead of being made."""
+        ...
+
+    def remembering(self, lasts: timedelta) -> AbstractContextManager[None]:
+        """Answer a read that was made within this time from memory, in this scope."""
         ...
 
     def ask(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rotator.domain.credential import TargetSpec, Version
+from rotator.domain.drift import TargetWatch, Writer
 from rotator.domain.errors import NeedsHuman
 from rotator.domain.ports import Receipt, Unit
 from rotator.domain.protocol import ABSENT, BEFORE
@@ -54,11 +55,14 @@ def _written(ctx: StepContext, spec: TargetSpec, receipt: Receipt) -> Result:
     if number is None or spec.app is None:
         return Result(request_id=receipt.request_id)
     ctx.notes[SECRETS_VERSION] = str(number)
-    app, now = spec.app, ctx.parts.clock.now()
+    app, restored = spec.app, ctx.step.name is StepName.RESTORE
+    new = TargetWatch(
+        ctx.credential.id, spec.key, receipt.marker, Writer.ROTATOR, ctx.parts.clock.now()
+    )
 
     async def commit(unit: Unit) -> None:
         await unit.note_secrets_version(app, number)
-        await note_write(unit, ctx.credential, spec, receipt.marker, now)
+        await note_write(unit, ctx.credential, spec, new, restored=restored)
 
     return Result(commit, request_id=receipt.request_id)
 

@@ -68,12 +68,11 @@ async def noticed(
 
 
 async def note_write(
-    unit: Unit, credential: Credential, spec: TargetSpec, marker: str, now: datetime
+    unit: Unit, credential: Credential, spec: TargetSpec, new: TargetWatch, *, restored: bool
 ) -> None:
     """Keep that rotator has written, with the outcome of the write."""
     known = await _watch(unit, credential, spec)
-    new = TargetWatch(credential.id, spec.key, marker, Writer.ROTATOR, now)
-    await unit.save_target_watch(written(known, new))
+    await unit.save_target_watch(written(known, new, restored=restored))
 
 
 async def refuse_contested(

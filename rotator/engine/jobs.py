@@ -225,16 +225,19 @@ async def recover(parts: Parts) -> Sequence[str]:
 
 
 async def reconcile_all(parts: Parts) -> int:
-    """Hold every managed credential against its issuer. Failures of one don't stop the others."""
+    """Hold every managed credential against its issuer and its targets. Failures of one don't stop
+    the others. What several of them have in common (an app's tokens, its secrets) is asked once
+    in a while that is shorter than lists may lag."""
     async with parts.store.view() as unit:
         credentials = await unit.credentials(status=CredentialStatus.MANAGED)
-    for credential in credentials:
-        if parts.stopping.is_set():
-            break
-        try:
-            await reconcile(parts, credential)
-        except RotatorError as error:
-            _log.warning("reconcile %s: %s; tried again at the next run", credential.name, error)
+    with parts.calls.remembering(parts.limits.list_lag / 2):
+        for credential in credentials:
+            if parts.stopping.is_set():
+                break
+            try:
+                await reconcile(parts, credential)
+            except RotatorError as error:
+                _log.warning("reconcile %s: %s; tried again later", credential.name, error)
     return len(credentials)
 
 

@@ -178,3 +178,22 @@ def test_a_leftover_with_our_mark_is_revoked_however_old_and_a_foreign_one_never
         ]
 
     tell(story)
+
+
+def test_a_look_at_many_credentials_asks_for_what_they_share_once() -> None:
+    async def story(s: Story) -> None:
+        credentials = "".join(
+            f'[credentials.n{number}]\nkind = "deploy-token"\napp = "web"\nmode = "observe"\n'
+            f'[credentials.s{number}]\nkind = "secret"\nmode = "observe"\n'
+            f'targets = [ {{ type = "fly-secret", app = "web", name = "S{number}" }} ]\n'
+            for number in range(8)
+        )
+        app_secrets.write(s.world.fly, s.world.fly.apps["web"], {f"S{n}": "x" for n in range(8)})
+        await s.apply(credentials)
+        await jobs.reconcile_all(s.parts)
+        before = len(s.world.fly.log)
+        await s.parts.clock.sleep(900)
+        await jobs.reconcile_all(s.parts)
+        assert len(s.world.fly.log) - before == 2
+
+    tell(story)
