@@ -42,7 +42,7 @@ class Wanted:
 
 async def show_discovery(wanted: Wanted, *, write: bool, as_json: bool) -> int:
     """`rotator discover`. 3 where a part could not be read."""
-    _check(wanted, write=write)
+    check_options(wanted, write=write)
     async with opened(online=True) as rotator:
         manifest = rotator.manifest() if write or rotator.settings.manifest.exists() else None
         with _progress(shown=not as_json) as told:
@@ -81,7 +81,8 @@ async def _looked(
         ) from None
 
 
-def _check(wanted: Wanted, *, write: bool) -> None:
+def check_options(wanted: Wanted, *, write: bool) -> None:
+    """Refuse what can't be meant, before anything is asked."""
     things = [thing.value for thing in Thing]
     for kind in wanted.kinds:
         if kind not in things:

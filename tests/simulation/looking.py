@@ -10,6 +10,14 @@ from rotator.domain.ports import EventQuery
 from rotator.simulator.world import LogEntry, World
 from tests.simulation.story import Story
 
+TOKEN: Final = """
+[credentials.ci-web]
+kind = "deploy-token"
+app = "web"
+policy = { every = "30d", overlap = "1d" }
+targets = [ { type = "file", path = "FOLDER/ci.token" } ]
+"""
+"""A token that no machine reads."""
 HARMLESS: Final = frozenset(
     {"organization", "organizations", "app", "viewer", "nearestRegion", "validateWireGuardPeers"}
 )

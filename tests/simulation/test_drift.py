@@ -20,9 +20,8 @@ from rotator.simulator import app_secrets, tokens
 from rotator.simulator.app import create_app
 from rotator.simulator.in_process import InProcess
 from rotator.simulator.seed import add_app
-from tests.simulation.looking import changes, told
+from tests.simulation.looking import TOKEN, changes, told
 from tests.simulation.story import Story, tell
-from tests.simulation.test_stories import MONTHLY
 from tests.simulation.world import OPERATOR
 
 SECRET = """
@@ -128,7 +127,8 @@ def test_a_write_between_two_looks_is_seen_before_rotator_writes_over_it() -> No
 
 def test_what_disappeared_is_told_once_and_mended_as_the_policy_says() -> None:
     async def story(s: Story) -> None:
-        await s.apply(MONTHLY + SECRET.format(on_drift="report"))
+        token = TOKEN.replace("FOLDER", str(s.world.folder))
+        await s.apply(token + SECRET.format(on_drift="report"))
         await s.rotate("ci-web")
         await renewed(s)
         await s.days(1.2)
@@ -158,7 +158,7 @@ def test_what_disappeared_is_told_once_and_mended_as_the_policy_says() -> None:
 
 def test_a_leftover_with_our_mark_is_revoked_however_old_and_a_foreign_one_never() -> None:
     async def story(s: Story) -> None:
-        await s.apply(MONTHLY)
+        await s.apply(TOKEN.replace("FOLDER", str(s.world.folder)))
         rotation = await s.rotate("ci-web")
         await s.days(1.2)
         world, org = s.world.fly, s.world.fly.organizations["acme"]

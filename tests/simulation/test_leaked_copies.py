@@ -12,8 +12,8 @@ from rotator.fly import caveats as c
 from rotator.fly import macaroon as m
 from rotator.fly.bundle import read_bundle
 from rotator.fly.tracing import traces
+from tests.simulation.looking import TOKEN
 from tests.simulation.story import Story, tell
-from tests.simulation.test_stories import MONTHLY
 
 
 def narrowed(value: Secret) -> Secret:
@@ -24,7 +24,7 @@ def narrowed(value: Secret) -> Secret:
 
 def test_a_narrowed_copy_leads_to_its_credential_even_after_its_value_was_erased() -> None:
     async def story(s: Story) -> None:
-        await s.apply(MONTHLY)
+        await s.apply(TOKEN.replace("FOLDER", str(s.world.folder)))
         await s.rotate("ci-web")
         (first,) = [v for v in await s.versions("ci-web") if v.state is VersionState.CURRENT]
         async with s.parts.store.view() as unit:

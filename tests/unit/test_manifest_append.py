@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rotator.cli.discovering import Wanted, check_options
 from rotator.cli.picking import chosen_numbers
 from rotator.domain.discovery import Found, Thing
 from rotator.domain.errors import InputError
@@ -122,3 +123,21 @@ def test_a_person_picks_by_number(answer: str, numbers: tuple[int, ...]) -> None
 def test_what_is_no_number_of_the_list_is_refused(answer: str) -> None:
     with pytest.raises(ValueError, match=r"number of the list|not between"):
         chosen_numbers(answer, 5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "write", "told"),
+    [
+        (Wanted((), ("tokens",), False, (), False), False, "--kind: 'tokens' is none of token"),
+        (Wanted(("A b",), (), False, (), False), False, "--org: 'A b' is not an organisation"),
+        (Wanted((), (), False, ("token:x",), False), False, "add --write"),
+        (Wanted((), (), False, ("token:x",), True), True, "--pick or --all, not both"),
+        (Wanted((), (), False, (), False), True, "nobody is there to pick"),
+    ],
+)
+def test_bad_options_of_discover_are_refused_before_anything_is_asked(
+    wanted: Wanted, write: bool, told: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        check_options(wanted, write=write)
+    assert told in str(refused.value)
