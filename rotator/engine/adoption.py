@@ -12,7 +12,7 @@ from rotator.domain.events import Action, Outcome
 from rotator.domain.machines import CLOCK_SKEW, DOWN_STATES, GONE_STATES, Machine
 from rotator.domain.policy import Asleep, RolloutPolicy, Strategy
 from rotator.domain.ports import Fleet
-from rotator.domain.protocol import rolled_apps
+from rotator.domain.protocol import DRIFTED, rolled_apps
 from rotator.domain.rotation import Mode, Step, StepName, StepState
 from rotator.domain.sorting import left_alone_reason, reads_value
 from rotator.engine.deliver import SECRETS_VERSION, receipt_of
@@ -120,14 +120,25 @@ async def _confirm_targets(ctx: StepContext) -> None:
         target = ctx.target(spec.key)
         try:
             evidence = await target.confirm(spec, receipt_of(step))
-        except Drift:
-            if spec.app is not None:
-                state = await target.inspect(spec)
-                await noticed(
-                    ctx.parts, ctx.credential, spec, state, rotating=True, lag=timedelta(0)
-                )
-            raise
+        except Drift as error:
+            ctx.notes[DRIFTED] = spec.key
+            raise await _attributed(ctx, spec, error) from None
         ctx.notes[f"target:{spec.key}"] = evidence.statement
+
+
+async def _attributed(ctx: StepContext, spec: TargetSpec, error: Drift) -> Drift:
+    """The error with who wrote there, as far as that is told."""
+    if spec.app is None:
+        return error
+    state = await ctx.target(spec.key).inspect(spec)
+    watch = await noticed(ctx.parts, ctx.credential, spec, state, rotating=True, lag=timedelta(0))
+    if watch is None or not watch.who:
+        return error
+    return Drift(
+        f"{error.message} (it was {watch.who})",
+        next_step=error.next_step,
+        request_id=error.request_id,
+    )
 
 
 def _delivery(ctx: StepContext, key: str) -> Step | None:

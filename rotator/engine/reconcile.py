@@ -13,7 +13,7 @@ from rotator.domain.events import Action
 from rotator.domain.policy import Mend
 from rotator.domain.ports import EventQuery, Unit
 from rotator.domain.rotation import ACTIVE, RotationState
-from rotator.engine.begin import adoption_event, find_adoptable
+from rotator.engine.begin import adopted_version, adoption_event, find_adoptable, newest
 from rotator.engine.drift import look_at_targets
 from rotator.engine.inventory import credential_event, first_due
 from rotator.engine.parts import Parts
@@ -51,11 +51,14 @@ async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
     held = await parts.kinds[credential.spec.kind].holdings(credential.spec)
     gone = await _note_gone(parts, credential, versions, held)
     leftovers: tuple[str, ...] = ()
-    if not credential.spec.observed:
+    adopted = None
+    if credential.spec.observed:
+        adopted = await _follow(parts, credential, held) if gone else None
+    else:
         leftovers = await _revoke_leftovers(parts, credential, versions, held)
     watches = await look_at_targets(parts, credential)
     changed = tuple(watch.target for watch in watches if watch.drifted)
-    return Reconciliation(gone=gone, leftovers=leftovers, changed=changed)
+    return Reconciliation(adopted, gone, leftovers, changed)
 
 
 async def _adopt(parts: Parts, credential: Credential) -> Reconciliation:
@@ -71,6 +74,25 @@ async def _adopt(parts: Parts, credential: Credential) -> Reconciliation:
         await unit.save_credential(replace(credential, due_at=due_at, updated_at=now))
         await unit.append(adoption_event(parts, credential, version))
     return Reconciliation(adopted=version.issued.name if version.issued else None)
+
+
+async def _follow(parts: Parts, credential: Credential, held: Sequence[Issued]) -> str | None:
+    """People have replaced a value that rotator only observes: the newest is the one in use now."""
+    if not held:
+        return None
+    now, issued = parts.clock.now(), newest(held)
+    version = adopted_version(parts, credential, issued)
+    async with parts.store.unit() as unit:
+        old = await unit.current_version(credential.id)
+        if old is None or old.issued is None or old.issued.ref == issued.ref:
+            return None
+        await unit.save_version(replace(old, state=VersionState.REVOKED, ended_at=now))
+        await unit.erase(old.id)
+        await unit.save_version(version)
+        due_at = first_due(credential, version, now)
+        await unit.save_credential(replace(credential, due_at=due_at, updated_at=now))
+        await unit.append(adoption_event(parts, credential, version))
+    return issued.name
 
 
 async def _note_gone(

@@ -16,6 +16,7 @@ from rotator.domain.protocol import (
     planned_steps,
     undo_obstacle,
     undo_steps,
+    written_again,
 )
 from rotator.domain.rotation import (
     Actor,
@@ -169,7 +170,12 @@ def going_on(
     rotation = replace(
         rotation, state=state, resume_at=now, ended_at=None, parked=None, abort_requested_at=None
     )
-    waiting = [planned_again(s) for s in steps if not s.ended and s.state is not StepState.PLANNED]
+    again = written_again(steps, credential.spec)
+    waiting = [
+        planned_again(s)
+        for s in steps
+        if s in again or (not s.ended and s.state is not StepState.PLANNED)
+    ]
     return rotation, (*waiting, *fresh)
 
 

@@ -8,18 +8,23 @@ from datetime import timedelta
 
 import pytest
 
+from rotator.domain.credential import TargetSpec
 from rotator.domain.errors import InputError
 from rotator.domain.events import Action
+from rotator.domain.ports import Receipt
 from rotator.domain.reasons import ReasonCode
 from rotator.domain.rotation import Mode, RotationState
+from rotator.domain.secret import Secret
 from rotator.engine import jobs
 from rotator.engine.drift import settle
-from rotator.engine.request import Wish, request_rotation
+from rotator.engine.request import Wish, request_rotation, retry
 from rotator.fly.client import FlyClient
 from rotator.simulator import app_secrets, tokens
 from rotator.simulator.app import create_app
 from rotator.simulator.in_process import InProcess
 from rotator.simulator.seed import add_app
+from rotator.simulator.world import World
+from rotator.targets.fly_secret import FlySecretTarget
 from tests.simulation.looking import TOKEN, changes, told
 from tests.simulation.story import Story, tell
 from tests.simulation.world import OPERATOR
@@ -121,6 +126,47 @@ def test_a_write_between_two_looks_is_seen_before_rotator_writes_over_it() -> No
         vault = s.world.fly.apps["vault"]
         assert vault.secrets["SESSION_KEY"].value == "theirs 1"
         assert len(await told(s, Action.TARGET_CONTESTED)) == 1
+
+    witnessed(story)
+
+
+class Racing(FlySecretTarget):
+    """Somebody sets the secret right after rotator has, once."""
+
+    def __init__(self, client: FlyClient, world: World) -> None:
+        super().__init__(client.secrets)
+        self._world: World | None = world
+
+    async def deliver(self, spec: TargetSpec, value: Secret) -> Receipt:
+        receipt = await super().deliver(spec, value)
+        if self._world is not None:
+            vault = self._world.apps["vault"]
+            app_secrets.write(self._world, vault, {"SESSION_KEY": "theirs"}, by="eve@example.com")
+            self._world = None
+        return receipt
+
+
+def test_a_rotation_that_somebody_wrote_over_is_finished_by_a_persons_retry() -> None:
+    async def story(s: Story) -> None:
+        assert s.parts.witness is not None
+        http = InProcess(create_app(s.world.fly))
+        client = FlyClient(
+            "http://fly", "http://fly", s.world.token, s.parts.clock, s.parts.entropy, http=http
+        )
+        s.closing.append(client.aclose)
+        racing = Racing(client, s.world.fly)
+        s.parts = replace(s.parts, targets={**s.parts.targets, "fly-secret": racing})
+        await s.apply(SECRET.format(on_drift="report"))
+        rotation = await s.rotate("session")
+        assert rotation.state is RotationState.PARKED
+        assert rotation.parked is not None
+        assert "(it was eve@example.com)" in rotation.parked.cause
+        vault = s.world.fly.apps["vault"]
+        assert vault.secrets["SESSION_KEY"].value == "theirs"
+        await retry(s.parts, rotation.id, OPERATOR, "their pipeline is off")
+        await s.work()
+        assert (await s.rotation(rotation.id)).state is RotationState.RETIRING
+        assert vault.secrets["SESSION_KEY"].value != "theirs"
 
     witnessed(story)
 

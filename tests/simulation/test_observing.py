@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from rotator.domain.credential import VersionState
 from rotator.domain.errors import InputError
 from rotator.domain.events import Action
 from rotator.domain.rotation import Mode, RotationState
 from rotator.engine import jobs
 from rotator.engine.request import Wish, request_rotation
+from rotator.simulator import tokens
 from rotator.simulator.faults import Fault, Match
 from tests.simulation.looking import changes, told
 from tests.simulation.story import Story, tell
@@ -32,6 +36,22 @@ kind = "wireguard-peer"
 ROTATED = EVERYTHING.replace('mode = "observe"\n', "").split("[credentials.ci-web]", maxsplit=1)[0]
 
 
+async def replaced_by_hand(s: Story) -> None:
+    """Somebody makes a new token of the name, and revokes the old one."""
+    world = s.world.fly
+    (old,) = [token for token in world.tokens.values() if token.name == "ci-web"]
+    tokens.create(
+        world,
+        old.org,
+        name="ci-web",
+        profile="deploy",
+        app=old.app,
+        lifetime=timedelta(days=90),
+    )
+    tokens.revoke(world, old, "somebody")
+    await s.parts.clock.sleep(3600)
+
+
 def test_observing_changes_nothing_and_tells_what_would_be_done() -> None:
     async def story(s: Story) -> None:
         await s.apply_whole('organization = "acme"\n' + EVERYTHING)
@@ -47,6 +67,11 @@ def test_observing_changes_nothing_and_tells_what_would_be_done() -> None:
         assert first.reason == "its schedule says so"
         assert "deliver fly-secret:web/SESSION_KEY; roll-out web" in first.detail["would"]
         assert [v.adopted for v in await s.versions("ci-web")] == [True]
+        await replaced_by_hand(s)
+        await jobs.reconcile_all(s.parts)
+        old, new = await s.versions("ci-web")
+        assert (old.state, new.state) == (VersionState.REVOKED, VersionState.CURRENT)
+        assert new.since == s.parts.clock.now() - timedelta(hours=1)
         with pytest.raises(InputError, match="only observed"):
             await request_rotation(s.parts, "session", Wish(OPERATOR, "", "manual", Mode.NORMAL))
 
