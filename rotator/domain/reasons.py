@@ -33,6 +33,10 @@ class ReasonCode(StrEnum):
     MISSED_ALERT = "missed-alert"
 
 
+LATE_NOTE: Final = ", and its time was missed"
+"""Behind the reason of a rotation that is caught up with."""
+
+
 @dataclass(frozen=True)
 class Reason:
     """A code, one sentence for people, and the one next command where there is one."""

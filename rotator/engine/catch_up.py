@@ -9,7 +9,7 @@ from typing import Final
 from rotator.domain.credential import Credential, Version
 from rotator.domain.due import LATE, deadline_of
 from rotator.domain.ports import Unit
-from rotator.domain.rotation import ActorKind
+from rotator.domain.reasons import LATE_NOTE
 from rotator.engine.parts import Parts
 
 FEW: Final = 8
@@ -27,7 +27,7 @@ async def paced(
     them all): the most dangerous first, which is the one past its maximum age for longest, then
     the one that has been due for longest.
     """
-    late = [credential for credential in due if _is_late(credential, now)]
+    late = [credential for credential in due if is_late(credential, now)]
     current = {c.id: await unit.current_version(c.id) for c in late} if len(late) > FEW else {}
     waiting = [c for c in late if c.id in current and not _expires(c, current, now)]
     if len(waiting) <= FEW:
@@ -39,7 +39,8 @@ async def paced(
     return [credential for credential in due if credential.id not in held]
 
 
-def _is_late(credential: Credential, now: datetime) -> bool:
+def is_late(credential: Credential, now: datetime) -> bool:
+    """Whether its time passed while nobody was there."""
     due_at = credential.due_at
     return due_at is not None and now - due_at > LATE and not credential.spec.observed
 
@@ -65,7 +66,7 @@ def _apps(credential: Credential) -> frozenset[str]:
 
 
 async def _gap_is_over(parts: Parts, unit: Unit, now: datetime) -> bool:
-    """Whether the schedule has begun nothing for a while."""
+    """Whether no late one has begun for a while. Those that were due in time don't count."""
     newest = await unit.rotations(limit=_LOOK_BACK)
-    begun = [r.requested_at for r in newest if r.actor.kind == ActorKind.SCHEDULE.value]
+    begun = [r.requested_at for r in newest if r.reason.endswith(LATE_NOTE)]
     return not begun or now - max(begun) >= parts.limits.catch_up_gap

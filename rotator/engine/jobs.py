@@ -14,10 +14,10 @@ from rotator.domain.errors import Busy, InputError, NeedsHuman, RetryLater, Rota
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Signer, Unit, WorkerRecord
 from rotator.domain.protocol import rolled_apps
-from rotator.domain.reasons import ReasonCode
+from rotator.domain.reasons import LATE_NOTE, ReasonCode
 from rotator.domain.rotation import Actor, ActorKind, Mode, Rotation, StepState
 from rotator.engine.advance import advance
-from rotator.engine.catch_up import paced
+from rotator.engine.catch_up import is_late, paced
 from rotator.engine.checkpoint import sign_checkpoint
 from rotator.engine.inventory import credential_event
 from rotator.engine.journal import rotation_event
@@ -146,7 +146,8 @@ async def _queued_if_due(parts: Parts, credential: Credential, now: datetime) ->
                 )
                 await unit.append(event)
             return None
-        wish = Wish(SCHEDULE, reason.sentence, reason.code.value, Mode.NORMAL)
+        told = reason.sentence + (LATE_NOTE if is_late(credential, now) else "")
+        wish = Wish(SCHEDULE, told, reason.code.value, Mode.NORMAL)
         await unit.append(
             credential_event(parts, credential, Action.CREDENTIAL_DUE, now, why=reason.sentence)
         )

@@ -11,7 +11,7 @@ from rotator.domain.rotation import Actor
 from rotator.domain.taint import Taint, TaintState
 from rotator.store.base import UnitBase
 from rotator.store.rows import AnyRow
-from rotator.store.tables import taints, target_watches
+from rotator.store.watch_tables import taints, target_watches
 
 _WHO_MAX = 255
 
