@@ -250,6 +250,8 @@ ABSENT: Final = "absent"
 """`before` of a delivery to a target that was empty."""
 
 
+MARKER: Final = "marker"
+"""Key in a delivery's detail: what the target showed after it."""
 DRIFTED: Final = "drifted"
 """Key in the detail of a confirm: the target where somebody else's value stood instead of ours."""
 

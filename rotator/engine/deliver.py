@@ -6,13 +6,12 @@ from rotator.domain.credential import TargetSpec, Version
 from rotator.domain.drift import TargetWatch, Writer
 from rotator.domain.errors import NeedsHuman
 from rotator.domain.ports import Receipt, Unit
-from rotator.domain.protocol import ABSENT, BEFORE
+from rotator.domain.protocol import ABSENT, BEFORE, MARKER
 from rotator.domain.rotation import Step, StepName
 from rotator.domain.secret import Secret
 from rotator.engine.drift import note_write, refuse_contested
 from rotator.engine.step import Result, StepContext, version_of
 
-MARKER = "marker"
 SECRETS_VERSION = "secrets_version"
 
 

@@ -13,8 +13,8 @@ from rotator.domain.errors import Drift, InputError, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.policy import Mend
 from rotator.domain.ports import TargetState, Unit
-from rotator.domain.protocol import ABSENT
-from rotator.domain.rotation import ACTIVE, Mode, RotationState
+from rotator.domain.protocol import ABSENT, MARKER
+from rotator.domain.rotation import ACTIVE, Mode, RotationState, StepName
 from rotator.engine.inventory import credential_event, first_due
 from rotator.engine.parts import Parts
 
@@ -58,7 +58,7 @@ async def noticed(
         if await _watch(unit, credential, spec) != known:
             return None
         if known is None:
-            watch = _first_sight(credential, spec, state, now)
+            watch = await _first_sight(unit, credential, spec, state, now)
         else:
             watch = overwritten(known, state, who, now)
             await _react(unit, fresh, watch, now)
@@ -152,12 +152,28 @@ async def _author(parts: Parts, spec: TargetSpec, state: TargetState | None) -> 
         return ""
 
 
-def _first_sight(
-    credential: Credential, spec: TargetSpec, state: TargetState | None, now: datetime
+async def _first_sight(
+    unit: Unit,
+    credential: Credential,
+    spec: TargetSpec,
+    state: TargetState | None,
+    now: datetime,
 ) -> TargetWatch:
+    """What stands there when it is first looked at: somebody's, unless the newest rotation left
+    just this (a rotator that did not watch yet)."""
     marker = state.marker if state is not None else ABSENT
     at = (state.changed_at if state is not None else None) or now
-    return TargetWatch(credential.id, spec.key, marker, Writer.OTHER, at)
+    ended = frozenset({RotationState.RETIRING, RotationState.SUCCEEDED})
+    newest = await unit.rotations(credential_id=credential.id, states=ended, limit=1)
+    steps = await unit.steps(newest[0].id) if newest else ()
+    ours = any(
+        step.name is StepName.DELIVER
+        and step.subject == spec.key
+        and step.detail.get(MARKER) == marker
+        for step in steps
+    )
+    writer = Writer.ROTATOR if ours else Writer.OTHER
+    return TargetWatch(credential.id, spec.key, marker, writer, at)
 
 
 async def _react(unit: Unit, credential: Credential, watch: TargetWatch, now: datetime) -> None:

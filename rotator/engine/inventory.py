@@ -124,6 +124,9 @@ async def _change(
             "of it has not ended",
             next_step="wait for it, or finish it with `rotator rotate retry` or `rotate abort`",
         )
+    if spec.observed and active and active[0].state is RotationState.QUEUED:
+        # Not begun yet, so nothing has to be finished.
+        await unit.request_abort(active[0].id, now)
     current = await unit.current_version(known.id)
     changed = replace(known, spec=spec, updated_at=now)
     due_at = None if active else first_due(changed, current, now)

@@ -24,6 +24,7 @@ from rotator.simulator.app import create_app
 from rotator.simulator.in_process import InProcess
 from rotator.simulator.seed import add_app
 from rotator.simulator.world import World
+from rotator.store.store import database_url, make_engine
 from rotator.targets.fly_secret import FlySecretTarget
 from tests.simulation.looking import TOKEN, changes, told
 from tests.simulation.story import Story, tell
@@ -117,6 +118,8 @@ def test_a_write_between_two_looks_is_seen_before_rotator_writes_over_it() -> No
     async def story(s: Story) -> None:
         await s.apply(SECRET.format(on_drift="report"))
         await renewed(s)
+        await unwatched(s)
+        await jobs.reconcile_all(s.parts)
         for turn in range(2):
             await later(s, SESSION_KEY=f"theirs {turn}")
             if not turn:
@@ -128,6 +131,14 @@ def test_a_write_between_two_looks_is_seen_before_rotator_writes_over_it() -> No
         assert len(await told(s, Action.TARGET_CONTESTED)) == 1
 
     witnessed(story)
+
+
+async def unwatched(s: Story) -> None:
+    """As a rotator that did not watch targets left it."""
+    engine = make_engine(database_url(s.world.url))
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM target_watches")
+    await engine.dispose()
 
 
 class Racing(FlySecretTarget):

@@ -78,6 +78,10 @@ def test_observing_changes_nothing_and_tells_what_would_be_done() -> None:
         await s.apply_whole('organization = "acme"\n' + ROTATED)
         (queued,) = await jobs.find_due(s.parts)
         assert queued.credential_name == "session"
+        await s.apply_whole('organization = "acme"\n' + EVERYTHING)
+        await s.work()
+        assert (await s.rotation(queued.id)).state is RotationState.ROLLED_BACK
+        assert changes(s.world.fly) == []
 
     tell(story)
 
