@@ -161,6 +161,7 @@ class Daemon:
         async with self._parts.store.view() as unit:
             watches = await unit.target_watches()
         self._metrics.reconciled(watches)
+        await self._watch()
 
     async def _watch(self) -> None:
         watched = await jobs.watch_expiries(self._parts)

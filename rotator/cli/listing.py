@@ -66,11 +66,14 @@ class Entry:
 async def inventory(store: Store) -> Sequence[Entry]:
     """Everything that is tracked, by name."""
     async with store.view() as unit:
-        entries = [await _entry(unit, c) for c in await unit.credentials()]
+        watches: dict[str, list[TargetWatch]] = {}
+        for watch in await unit.target_watches():
+            watches.setdefault(watch.credential_id, []).append(watch)
+        entries = [await _entry(unit, c, watches.get(c.id, ())) for c in await unit.credentials()]
     return sorted(entries, key=lambda e: e.credential.name)
 
 
-async def _entry(unit: Unit, credential: Credential) -> Entry:
+async def _entry(unit: Unit, credential: Credential, watches: Sequence[TargetWatch]) -> Entry:
     versions = await unit.versions(credential.id)
     rotations = await unit.rotations(credential_id=credential.id, limit=1)
     keys = {target.key for target in credential.spec.targets}
@@ -79,7 +82,7 @@ async def _entry(unit: Unit, credential: Credential) -> Entry:
         next((v for v in versions if v.state is VersionState.CURRENT), None),
         tuple(v for v in versions if v.state is VersionState.RETIRING),
         rotations[0] if rotations else None,
-        tuple(w for w in await unit.target_watches(credential.id) if w.target in keys),
+        tuple(watch for watch in watches if watch.target in keys),
     )
 
 
@@ -213,7 +216,7 @@ async def show_credential(name: str, *, as_json: bool) -> int:
                 )
             versions = await unit.versions(credential.id)
             rotations = await unit.rotations(credential_id=credential.id, limit=10)
-            entry = await _entry(unit, credential)
+            entry = await _entry(unit, credential, await unit.target_watches(credential.id))
         kind = rotator.kinds.get(credential.spec.kind)
         bits = kind.entropy_bits(credential.spec.params) if kind else None
         now = rotator.parts.clock.now()
