@@ -26,6 +26,7 @@ from rotator.engine import jobs
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
+from rotator.engine.taint import advance_taints
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
@@ -101,9 +102,10 @@ class Daemon:
         table: tuple[tuple[str, Callable[[], Awaitable[object]], float], ...] = (
             ("advance", self._runner.run_ready, settings.tick_seconds),
             ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
+            ("taints", lambda: advance_taints(self._parts), settings.tick_seconds),
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
-            ("reconcile", lambda: jobs.reconcile_all(self._parts), settings.reconcile_seconds),
-            ("watch-expiries", lambda: jobs.watch_expiries(self._parts), EXPIRY_SECONDS),
+            ("reconcile", self._reconcile, settings.reconcile_seconds),
+            ("watch-expiries", self._watch, EXPIRY_SECONDS),
             ("sign-checkpoints", self._sign, settings.checkpoint_seconds),
             ("publish-checkpoints", self._publish, PUBLISH_SECONDS),
             ("stream-events", self._stream, STREAM_SECONDS),
@@ -167,6 +169,17 @@ class Daemon:
         self._worker = await jobs.heartbeat(self._parts, self._worker)
         now = self._parts.clock.now()
         self._metrics.update(await look(self._parts.store, now), now)
+
+    async def _reconcile(self) -> None:
+        await jobs.reconcile_all(self._parts)
+        async with self._parts.store.view() as unit:
+            watches = await unit.target_watches()
+        self._metrics.reconciled(watches)
+        await self._watch()
+
+    async def _watch(self) -> None:
+        watched = await jobs.watch_expiries(self._parts)
+        self._metrics.watched(watched.standing)
 
     async def _sign(self) -> None:
         if self._rotator.signer is not None:

@@ -6,12 +6,15 @@ The gauges are set by the daemon's heartbeat from the database; a scrape reads m
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from rotator import __version__
+from rotator.domain.alarms import AlarmKind
+from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Store
 from rotator.domain.rotation import ACTIVE, RotationState
@@ -66,6 +69,33 @@ class Metrics:
             "How long the longest waiting of them has been due.",
             registry=self.registry,
         )
+
+        self._alarms = Gauge(
+            "rotator_alarms",
+            "Values in use that have expired, expire before they are replaced, or are too old.",
+            ["alarm"],
+            registry=self.registry,
+        )
+
+        self._drifted = Gauge(
+            "rotator_drifted_targets",
+            "App secrets that hold somebody else's value: changed, or contested, where rotator has "
+            "stopped writing.",
+            ["state"],
+            registry=self.registry,
+        )
+
+    def reconciled(self, watches: Sequence[TargetWatch]) -> None:
+        """Show what stands at targets."""
+        drifted = [watch for watch in watches if watch.drifted]
+        contested = sum(watch.contested_at is not None for watch in drifted)
+        self._drifted.labels("contested").set(contested)
+        self._drifted.labels("changed").set(len(drifted) - contested)
+
+    def watched(self, standing: Mapping[AlarmKind, int]) -> None:
+        """Show the alarms that stand."""
+        for kind in AlarmKind:
+            self._alarms.labels(kind.value).set(standing.get(kind, 0))
 
     def update(self, standing: Standing, now: datetime) -> None:
         """Show how things stand now."""

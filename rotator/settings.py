@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     tick_seconds: float = Field(default=2.0, ge=0.1, le=3600)
     reconcile_seconds: float = Field(default=900.0, ge=1, le=86_400)
     claim_seconds: int = Field(default=60, ge=3, le=3600)
+    catch_up_seconds: int = Field(default=60, ge=1, le=86400)
     lease_seconds: int = Field(default=30, ge=5, le=600)
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     list_lag_seconds: float = Field(default=60.0, ge=0, le=3600)

@@ -109,6 +109,7 @@ def limits_of(settings: Settings) -> Limits:
         claim_ttl=timedelta(seconds=settings.claim_seconds),
         lock_ttl=timedelta(seconds=settings.claim_seconds),
         list_lag=timedelta(seconds=settings.list_lag_seconds),
+        catch_up_gap=timedelta(seconds=settings.catch_up_seconds),
         lease_ttl_seconds=settings.lease_seconds,
         concurrency=settings.concurrency,
     )
@@ -165,6 +166,7 @@ async def open_rotator(
             worker_id=worker_id,
             actor=actor,
             limits=limits_of(settings),
+            witness=client.witness,
         )
         signer = CheckpointSigner(ring) if ring is not None else None
         yield Rotator(settings, store, client, kinds, targets, parts, signer)

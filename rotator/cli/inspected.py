@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from rotator.cli.text import from_now, moment, say, show
+from rotator.domain.risk import Risk
 from rotator.fly.bundle import Bundle, Form
 from rotator.fly.caveats import ACTION_LETTERS
 from rotator.fly.inspection import Reading, Rights, together
-from rotator.fly.risk import Risk, RiskWarning
+from rotator.fly.risk import RiskWarning
 
 if TYPE_CHECKING:
     from rich.table import Table

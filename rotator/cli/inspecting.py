@@ -15,11 +15,12 @@ from typing import Final
 from rotator.cli.inspected import show_inspection
 from rotator.cli.text import print_json
 from rotator.domain.errors import InputError
+from rotator.domain.risk import Risk
 from rotator.domain.secret import Secret
 from rotator.fly.bundle import Bundle, Form, Member, read_bundle
 from rotator.fly.inspection import Reading, read_token, together
 from rotator.fly.macaroon import MAX_HEADER_BYTES, MacaroonError
-from rotator.fly.risk import Risk, RiskWarning, warnings_of
+from rotator.fly.risk import RiskWarning, warnings_of
 from rotator.system import SystemClock
 
 _LOOKS_LIKE_ONE: Final = re.compile(

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from rotator.cli.drifted import drift_sentence, watch_data
 from rotator.cli.history import rotations_table
 from rotator.cli.rotating import apps_of
 from rotator.cli.session import opened
 from rotator.cli.styles import styled
-from rotator.cli.text import from_now, moment, print_json, say, show
+from rotator.cli.text import console, from_now, moment, print_json, say, show
+from rotator.domain.alarms import alarms
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.drift import TargetWatch
 from rotator.domain.durations import format_duration, rough_duration
 from rotator.domain.errors import InputError
 from rotator.domain.policy import Policy
 from rotator.domain.ports import Store, Unit
 from rotator.domain.rotation import Rotation, RotationState
+from rotator.engine.taint import standing_taints
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+NARROW: Final = 100
+"""Columns. Below it the list leaves the names of values out; `show` has them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Entry:
     current: Version | None
     retiring: tuple[Version, ...]
     latest: Rotation | None
+    watches: tuple[TargetWatch, ...] = ()
 
     def age(self, now: datetime) -> str:
         """How old the current value is, as far as it is known."""
@@ -47,6 +56,8 @@ class Entry:
         """What a person would want to know first."""
         if self.credential.status is CredentialStatus.UNMANAGED:
             return "unmanaged"
+        if self.credential.spec.observed:
+            return "observed"
         if self.latest is not None and self.latest.state is not RotationState.SUCCEEDED:
             return self.latest.state.value
         return "current" if self.current is not None else "no value yet"
@@ -55,18 +66,23 @@ class Entry:
 async def inventory(store: Store) -> Sequence[Entry]:
     """Everything that is tracked, by name."""
     async with store.view() as unit:
-        entries = [await _entry(unit, c) for c in await unit.credentials()]
+        watches: dict[str, list[TargetWatch]] = {}
+        for watch in await unit.target_watches():
+            watches.setdefault(watch.credential_id, []).append(watch)
+        entries = [await _entry(unit, c, watches.get(c.id, ())) for c in await unit.credentials()]
     return sorted(entries, key=lambda e: e.credential.name)
 
 
-async def _entry(unit: Unit, credential: Credential) -> Entry:
+async def _entry(unit: Unit, credential: Credential, watches: Sequence[TargetWatch]) -> Entry:
     versions = await unit.versions(credential.id)
     rotations = await unit.rotations(credential_id=credential.id, limit=1)
+    keys = {target.key for target in credential.spec.targets}
     return Entry(
         credential,
         next((v for v in versions if v.state is VersionState.CURRENT), None),
         tuple(v for v in versions if v.state is VersionState.RETIRING),
         rotations[0] if rotations else None,
+        tuple(watch for watch in watches if watch.target in keys),
     )
 
 
@@ -76,6 +92,7 @@ async def show_inventory(
     """`rotator list`."""
     async with opened() as rotator:
         entries = await inventory(rotator.store)
+        tainted = {each.credential.name: each for each in await standing_taints(rotator.parts)}
         now = rotator.parts.clock.now()
     chosen = [
         entry
@@ -85,11 +102,17 @@ async def show_inventory(
         and (not only_due or _is_due(entry.credential, now))
     ]
     if as_json:
-        print_json({"credentials": [_as_data(entry) for entry in chosen]})
+        print_json({"credentials": [_as_data(entry, now) for entry in chosen]})
     elif not chosen:
         say("no credential is tracked" if not entries else "no credential fits")
     else:
         show(inventory_table(chosen, now))
+        for line in _alarm_lines(chosen, now):
+            say(line)
+        for entry in chosen:
+            if (taint := tainted.get(entry.credential.name)) is not None:
+                state = taint.taint.state.value
+                say(f"! {entry.credential.name}: assumed to be lost, {state} (rotator taint)")
     return 0
 
 
@@ -99,7 +122,10 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = ("credential", "kind", "current value", "age", "state", "due", "expires", "targets")
+    columns = ["credential", "kind", "current value", "age", "state", "due", "expires", "targets"]
+    narrow = console().width < NARROW
+    if narrow:
+        columns.remove("current value")
     for column in columns:
         table.add_column(
             column, no_wrap=column not in ("targets", "current value"), overflow="fold"
@@ -113,7 +139,7 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
         table.add_row(
             spec.name,
             spec.kind,
-            _named(current),
+            *(() if narrow else (_named(current),)),
             entry.age(now),
             styled(entry.state),
             shown_due,
@@ -134,18 +160,30 @@ def _is_due(credential: Credential, now: datetime) -> bool:
     return credential.due_at is not None and credential.due_at <= now
 
 
-def _as_data(entry: Entry) -> object:
+def _alarm_lines(entries: Sequence[Entry], now: datetime) -> Iterator[str]:
+    for entry in entries:
+        for alarm in alarms(entry.credential, entry.current, now):
+            yield f"! {entry.credential.name}: {alarm.sentence} ({alarm.command})"
+        for watch in entry.watches:
+            if watch.drifted:
+                yield f"! {entry.credential.name}: {drift_sentence(watch, now)} (rotator drift)"
+
+
+def _as_data(entry: Entry, now: datetime) -> object:
     return {
         "name": entry.credential.name,
         "kind": entry.credential.spec.kind,
         "place": entry.credential.spec.place,
         "status": entry.credential.status,
+        "mode": entry.credential.spec.mode,
         "state": entry.state,
         "owner": entry.credential.spec.owner,
         "due_at": entry.credential.due_at,
         "targets": [target.key for target in entry.credential.spec.targets],
         "current": _version_data(entry.current) if entry.current else None,
         "retiring": [_version_data(version) for version in entry.retiring],
+        "drift": [watch_data(watch) for watch in entry.watches if watch.drifted],
+        "alarms": alarms(entry.credential, entry.current, now),
         "latest_rotation": entry.latest.id if entry.latest else None,
     }
 
@@ -178,7 +216,7 @@ async def show_credential(name: str, *, as_json: bool) -> int:
                 )
             versions = await unit.versions(credential.id)
             rotations = await unit.rotations(credential_id=credential.id, limit=10)
-            entry = await _entry(unit, credential)
+            entry = await _entry(unit, credential, await unit.target_watches(credential.id))
         kind = rotator.kinds.get(credential.spec.kind)
         bits = kind.entropy_bits(credential.spec.params) if kind else None
         now = rotator.parts.clock.now()
@@ -189,24 +227,34 @@ async def show_credential(name: str, *, as_json: bool) -> int:
             "versions": [_version_data(version) for version in versions],
             "rotations": rotations,
         }
-        described = _as_data(entry)
+        described = _as_data(entry, now)
         assert isinstance(described, dict)
         print_json(described | data)
         return 0
-    _tell_credential(credential, bits, now)
+    _tell_credential(entry, bits, now)
     show(_versions_table(versions))
     if rotations:
         show(rotations_table(rotations))
     return 0
 
 
-def _tell_credential(credential: Credential, bits: int | None, now: datetime) -> None:
+def _tell_credential(entry: Entry, bits: int | None, now: datetime) -> None:
+    credential, current = entry.credential, entry.current
     spec = credential.spec
     say(f"{spec.name}: {spec.kind} at {spec.place}, {credential.status.value}")
     say(f"  {policy_line(spec.policy)}")
     say(f"  due {moment(credential.due_at)} ({from_now(credential.due_at, now)})")
     if bits is not None:
         say(f"  a new value has {bits} bits of randomness")
+    if spec.observed:
+        say("  only observed: rotator tells what it would do, and changes nothing")
+    if current is not None and current.adopted:
+        say(
+            "  its value is unknown to rotator, which adopted it: the first rotation replaces it "
+            "and revokes it only once the new one is confirmed, but can't be undone"
+        )
+    for line in _alarm_lines([entry], now):
+        say(f"  {line}")
     for target in spec.targets:
         rollout = f", rollout {target.rollout.strategy.value}" if target.app else ""
         say(f"  delivered to {target.key}{rollout}")
@@ -233,6 +281,12 @@ def policy_line(policy: Policy) -> str:
     if policy.blackouts:
         parts.append(f"{len(policy.blackouts)} blackouts")
     return ", ".join(parts)
+
+
+def _held(version: Version) -> str:
+    if version.sealed:
+        return "sealed"
+    return "never known" if version.adopted else "not held"
 
 
 def _versions_table(versions: Sequence[Version]) -> Table:
@@ -264,6 +318,6 @@ def _versions_table(versions: Sequence[Version]) -> Table:
             moment(issued.expires_at if issued else None),
             moment(version.promoted_at),
             moment(version.ended_at),
-            "sealed" if version.sealed else "not held",
+            _held(version),
         )
     return table

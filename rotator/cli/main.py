@@ -10,6 +10,8 @@ import typer
 
 from rotator import __version__
 from rotator.cli.audit import audit, history
+from rotator.cli.discover import discover
+from rotator.cli.drift import drift
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
@@ -17,6 +19,7 @@ from rotator.cli.report import report
 from rotator.cli.rollout import rollout
 from rotator.cli.rotate import rotate
 from rotator.cli.service import demo, health, run, simulate
+from rotator.cli.taint import taint
 from rotator.cli.token import token
 
 EPILOG = (
@@ -35,15 +38,18 @@ app = typer.Typer(
 )
 app.command()(init)
 app.command()(check)
+app.command()(discover)
 app.command()(plan)
 app.command()(run)
 app.add_typer(rotate, name="rotate")
+app.command()(taint)
 app.command("list")(list_credentials)
 app.command()(show)
 app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
 app.command()(history)
 app.command()(report)
+app.add_typer(drift, name="drift")
 app.add_typer(token, name="token")
 app.add_typer(db, name="db")
 app.command()(health)

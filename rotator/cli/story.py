@@ -22,9 +22,16 @@ _TOLD: Final = frozenset(
         Action.CREDENTIAL_CHANGED,
         Action.CREDENTIAL_UNMANAGED,
         Action.CREDENTIAL_OVERDUE,
+        Action.CREDENTIAL_WOULD_ROTATE,
+        Action.CREDENTIAL_TAINTED,
         Action.VERSION_ADOPTED,
         Action.VERSION_EXPIRING,
+        Action.VERSION_EXPIRED,
+        Action.VERSION_TOO_OLD,
         Action.VERSION_GONE,
+        Action.TARGET_CHANGED,
+        Action.TARGET_CONTESTED,
+        Action.TARGET_SETTLED,
         Action.LEFTOVER_FOUND,
         Action.LEFTOVER_REVOKED,
     }
@@ -116,9 +123,27 @@ def _sentence(event: Event) -> str:
         f"{_told(detail, 'changes')}",
         Action.CREDENTIAL_UNMANAGED: f"{event.actor} took it out of the manifest",
         Action.CREDENTIAL_OVERDUE: f"it is overdue: {detail.get('why', 'it may not start')}",
-        Action.VERSION_ADOPTED: f"a value that stood there already was adopted{_born(detail)}",
-        Action.VERSION_EXPIRING: f"its value expires at {detail.get('expires_at', 'some time')}",
+        Action.CREDENTIAL_WOULD_ROTATE: (
+            f"it would have been rotated: {event.reason} ({detail.get('would', '')})"
+        ),
+        Action.CREDENTIAL_TAINTED: (
+            f"{event.actor} assumes that {detail.get('leaked', 'it')} has leaked: "
+            f"{detail.get('why', '')}"
+        ),
+        Action.VERSION_ADOPTED: (
+            f"a value that stood there already was adopted{_born(detail)}; its text is unknown to "
+            "rotator, so its first rotation can't be undone"
+        ),
+        Action.VERSION_EXPIRING: detail.get(
+            "why", f"its value expires at {detail.get('expires_at', 'some time')}"
+        ),
+        Action.VERSION_EXPIRED: detail.get("why", "its value expired"),
+        Action.VERSION_TOO_OLD: detail.get("why", "its value is too old"),
         Action.VERSION_GONE: "its value was gone at the issuer",
+        Action.TARGET_CHANGED: event.reason,
+        Action.TARGET_CONTESTED: f"{event.reason}, and asks: {detail.get('next', '')}",
+        Action.TARGET_SETTLED: f"{event.actor} let rotator write {event.target} again"
+        + (f": {event.reason}" if event.reason else ""),
         Action.LEFTOVER_FOUND: f"a leftover value was found: {detail.get('issued_as', '')}",
         Action.LEFTOVER_REVOKED: f"a leftover value was revoked: {detail.get('issued_as', '')}",
     }

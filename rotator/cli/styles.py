@@ -23,6 +23,7 @@ _STYLES: Final[Mapping[str, str]] = {
     "parked": "bold red",
     "rolled_back": "bold red",
     "unreachable": "red",
+    "observed": "cyan",
     "planned": "dim",
     "left-out": "dim",
     "abandoned": "dim",

@@ -26,9 +26,20 @@ class TargetSpec:
     rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
 
 
+class CredentialMode(StrEnum):
+    """Whether rotator acts, or only looks: ages, expiries, drift, and what it would do."""
+
+    ROTATE = "rotate"
+    OBSERVE = "observe"
+
+
 @dataclass(frozen=True)
 class CredentialSpec:
-    """What the manifest says of one credential. `place` is unique: where it lives at the issuer."""
+    """What the manifest says of one credential. `place` is unique: where it lives at the issuer.
+
+    `derived_from` names credentials that this one could be had with: whoever holds one of them has
+    to be thought to hold this one as well.
+    """
 
     name: str
     kind: str
@@ -39,6 +50,13 @@ class CredentialSpec:
     policy: Policy
     owner: str | None = None
     runbook: str | None = None
+    mode: CredentialMode = CredentialMode.ROTATE
+    derived_from: tuple[str, ...] = ()
+
+    @property
+    def observed(self) -> bool:
+        """Whether rotator must change nothing about it."""
+        return self.mode is CredentialMode.OBSERVE
 
 
 class CredentialStatus(StrEnum):
@@ -125,6 +143,12 @@ class Version:
     promoted_at: datetime | None = None
     revoke_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """When it began to be valid, as far as that is known."""
+        made = self.issued.created_at if self.issued is not None else None
+        return made or self.promoted_at or self.created_at
 
     @property
     def adopted(self) -> bool:

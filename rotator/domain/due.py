@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from rotator.domain.credential import Credential, CredentialStatus, Version
-from rotator.domain.policy import Missed
+from rotator.domain.drift import TargetWatch
+from rotator.domain.policy import Missed, Policy
 from rotator.domain.reasons import Reason, ReasonCode, reason
 from rotator.domain.rotation import Rotation
-from rotator.domain.schedule import in_window, next_opening
+from rotator.domain.schedule import expiry_deadline, in_window, next_due, next_opening
 
 LATE: Final = timedelta(hours=1)
 """A rotation that could have started this long ago counts as missed."""
@@ -25,6 +26,7 @@ class DueContext:
     current: Version | None
     active: Rotation | None
     now: datetime
+    watches: Sequence[TargetWatch] = ()
 
     def because(self, code: ReasonCode) -> Reason:
         """The reason of this code for this credential."""
@@ -58,6 +60,13 @@ def rotation_active(ctx: DueContext) -> Verdict:
     return Decision(False, ctx.because(ReasonCode.ROTATION_ACTIVE), ctx.credential.due_at)
 
 
+def contested(ctx: DueContext) -> Verdict:
+    """Two writers undo each other: rotator does not write before a person has said so."""
+    if not any(watch.contested_at is not None for watch in ctx.watches):
+        return None
+    return Decision(False, ctx.because(ReasonCode.CONTESTED))
+
+
 def no_schedule(ctx: DueContext) -> Verdict:
     """No due time: rotated by hand only."""
     if ctx.credential.due_at is not None:
@@ -71,6 +80,26 @@ def not_yet(ctx: DueContext) -> Verdict:
     if due_at is None or due_at <= ctx.now:
         return None
     return Decision(False, ctx.because(ReasonCode.NOT_YET), due_at)
+
+
+def deadline_of(policy: Policy, version: Version | None) -> datetime | None:
+    """When this value has to be replaced at the latest because it expires; None if it does not."""
+    expires_at = version.issued.expires_at if version is not None and version.issued else None
+    if version is None or expires_at is None:
+        return None
+    return expiry_deadline(policy, since=version.since, expires_at=expires_at)
+
+
+def expiring(ctx: DueContext) -> Verdict:
+    """It expires before long: whatever windows, blackouts and missed times say, it may start."""
+    if ctx.credential.spec.observed or not _last_chance(ctx):
+        return None
+    return Decision(True, ctx.because(ReasonCode.EXPIRING))
+
+
+def _last_chance(ctx: DueContext) -> bool:
+    deadline = deadline_of(ctx.credential.spec.policy, ctx.current)
+    return deadline is not None and deadline <= ctx.now
 
 
 def closed(ctx: DueContext) -> Verdict:
@@ -103,6 +132,16 @@ def missed(ctx: DueContext) -> Verdict:
     )
 
 
+def observed(ctx: DueContext) -> Verdict:
+    """Due, but rotator must not act: told once, then again when it would be due the next time."""
+    credential = ctx.credential
+    if not credential.spec.observed:
+        return None
+    policy = credential.spec.policy
+    following = next_due(policy, anchor=ctx.now, seed=credential.id)
+    return Decision(False, ctx.because(ReasonCode.OBSERVED), following)
+
+
 def _missed(ctx: DueContext) -> bool:
     """Whether it was due long ago by a schedule. A value of unknown age was never on one."""
     due_at = ctx.credential.due_at
@@ -115,13 +154,16 @@ def _blacked_out(ctx: DueContext) -> bool:
     return any(b.start <= ctx.now < b.end for b in ctx.credential.spec.policy.blackouts)
 
 
-NOT_DUE: Final[tuple[Predicate, ...]] = (
+CHAIN: Final[tuple[Predicate, ...]] = (
     unmanaged,
     rotation_active,
+    contested,
     no_schedule,
     not_yet,
+    expiring,
     missed,
     closed,
+    observed,
 )
 """Asked in this order; the first answer counts."""
 
@@ -131,14 +173,22 @@ def decide(
     current: Version | None,
     active: Rotation | None,
     now: datetime,
+    watches: Sequence[TargetWatch] = (),
 ) -> Decision:
-    """Whether a rotation of this credential may start now, and why."""
-    ctx = DueContext(credential, current, active, now)
-    for predicate in NOT_DUE:
+    """Whether a rotation of this credential may start now, and why. `watches` are of its targets,
+    as far as the manifest still names them."""
+    ctx = DueContext(credential, current, active, now, watches)
+    for predicate in CHAIN:
         verdict = predicate(ctx)
         if verdict is not None:
             return verdict
     return Decision(True, ctx.because(_why(ctx)))
+
+
+def why_due(credential: Credential, current: Version | None, now: datetime) -> Reason:
+    """Which of the reasons to rotate holds, for one that is due."""
+    ctx = DueContext(credential, current, None, now)
+    return ctx.because(_why(ctx))
 
 
 def _why(ctx: DueContext) -> ReasonCode:
@@ -149,8 +199,12 @@ def _why(ctx: DueContext) -> ReasonCode:
     born = current.promoted_at or (current.issued.created_at if current.issued else None)
     if born is None:
         return ReasonCode.AGE_UNKNOWN
+    if _last_chance(ctx):
+        return ReasonCode.EXPIRING
     if policy.max_age is not None and ctx.now - born >= policy.max_age:
         return ReasonCode.MAX_AGE
+    if any(watch.drifted for watch in ctx.watches):
+        return ReasonCode.DRIFTED
     if policy.every is not None and ctx.now - born < policy.every:
         return ReasonCode.VERSION_GONE
     return ReasonCode.SCHEDULE

@@ -15,6 +15,13 @@ class Missed(StrEnum):
     ALERT = "alert"
 
 
+class Mend(StrEnum):
+    """What to do about what somebody changed or took away behind rotator's back."""
+
+    ROTATE = "rotate"
+    REPORT = "report"
+
+
 class OnFailure(StrEnum):
     """What a rollout does when a machine does not become healthy."""
 
@@ -78,7 +85,11 @@ class Blackout:
 
 @dataclass(frozen=True)
 class Policy:
-    """Schedule of one credential. Exactly one of `every` and `cron`, or neither: manual only."""
+    """Schedule of one credential. Exactly one of `every` and `cron`, or neither: manual only.
+
+    `on_gone` is for a value that the issuer or a target no longer holds, `on_drift` for a target
+    that holds somebody else's.
+    """
 
     every: timedelta | None = None
     cron: str | None = None
@@ -89,6 +100,8 @@ class Policy:
     overlap: timedelta = timedelta(hours=24)
     max_age: timedelta | None = None
     missed: Missed = Missed.CATCH_UP
+    on_gone: Mend = Mend.ROTATE
+    on_drift: Mend = Mend.REPORT
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from rotator.domain.credential import (
     CredentialSpec,
@@ -37,6 +37,7 @@ from rotator.domain.store_port import (
     Unit,
     WorkerRecord,
 )
+from rotator.domain.taint import Reach
 
 
 class Clock(Protocol):
@@ -176,6 +177,24 @@ class Kind(Protocol):
         ...
 
 
+@runtime_checkable
+class Traceable(Protocol):
+    """A kind whose values can be recognised in copies that were changed on the way."""
+
+    def traced(self, spec: CredentialSpec, issued: Issued, value: Secret) -> Issued:
+        """What is kept of a version, with the facts of `domain.lineage`. Pure."""
+        ...
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """A kind whose values open the way to other values."""
+
+    def reach(self, spec: CredentialSpec) -> Reach:
+        """What the holder of a value can get at, by what the manifest says of it. Pure."""
+        ...
+
+
 @dataclass(frozen=True)
 class TargetState:
     """What a target shows without giving the value away. `marker` changes with the value."""
@@ -278,6 +297,10 @@ class CallMeter(Protocol):
         """Let no call out once `lasts` says no: it raises `ClaimLost` instead of being made."""
         ...
 
+    def remembering(self, lasts: timedelta) -> AbstractContextManager[None]:
+        """Answer a read that was made within this time from memory, in this scope."""
+        ...
+
     def ask(self) -> None:
         """Raise `ClaimLost` where no call would be let out: for effects that are no calls."""
         ...
@@ -302,12 +325,14 @@ __all__ = [
     "MintRequest",
     "Minted",
     "Prober",
+    "Reaching",
     "Receipt",
     "Releases",
     "Signer",
     "Store",
     "Target",
     "TargetState",
+    "Traceable",
     "Unit",
     "WorkerRecord",
 ]

@@ -250,6 +250,28 @@ ABSENT: Final = "absent"
 """`before` of a delivery to a target that was empty."""
 
 
+MARKER: Final = "marker"
+"""Key in a delivery's detail: what the target showed after it."""
+DRIFTED: Final = "drifted"
+"""Key in the detail of a confirm: the target where somebody else's value stood instead of ours."""
+
+
+def written_again(steps: Sequence[Step], spec: CredentialSpec) -> tuple[Step, ...]:
+    """Finished steps that a person's retry does once more: what somebody has overwritten since is
+    delivered again, and its app rolled out."""
+    drifted = {s.detail[DRIFTED] for s in steps if DRIFTED in s.detail and not s.ended}
+    apps = {target.app for target in spec.targets if target.key in drifted}
+    return tuple(
+        s
+        for s in steps
+        if s.ended
+        and (
+            (s.name is StepName.DELIVER and s.subject in drifted)
+            or (s.name is StepName.ROLL_OUT and s.subject in apps)
+        )
+    )
+
+
 def begun_deliveries(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Deliveries that may have had an effect: what stood before is noted with the intent."""
     return tuple(s for s in steps if s.name is StepName.DELIVER and BEFORE in s.detail)
@@ -279,7 +301,7 @@ def undo_obstacle(steps: Sequence[Step], old: Version | None) -> str | None:
         if step.detail[BEFORE] == ABSENT:
             continue
         if old is None or not old.sealed:
-            return f"rotator never held the old value of {step.subject}"
+            return f"rotator never knew the old value of {step.subject}, so it can't put it back"
     return None
 
 

@@ -13,13 +13,17 @@ class ReasonCode(StrEnum):
 
     MANUAL = "manual"
     EMERGENCY = "emergency"
+    TAINTED = "tainted"
     SCHEDULE = "schedule"
     MAX_AGE = "max-age"
     NEVER_ROTATED = "never-rotated"
     AGE_UNKNOWN = "age-unknown"
     EXPIRING = "expiring"
     VERSION_GONE = "version-gone"
+    DRIFTED = "drifted"
+    CONTESTED = "contested"
     UNMANAGED = "unmanaged"
+    OBSERVED = "observed"
     NO_SCHEDULE = "no-schedule"
     ROTATION_ACTIVE = "rotation-active"
     NOT_YET = "not-yet"
@@ -27,6 +31,10 @@ class ReasonCode(StrEnum):
     BLACKOUT = "blackout"
     MISSED_WAITS = "missed-waits"
     MISSED_ALERT = "missed-alert"
+
+
+LATE_NOTE: Final = ", and its time was missed"
+"""Behind the reason of a rotation that is caught up with."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +49,23 @@ class Reason:
 _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.MANUAL: ("somebody asked for it", None),
     ReasonCode.EMERGENCY: ("somebody asked for it in an emergency", None),
+    ReasonCode.TAINTED: ("it is assumed to have leaked", None),
     ReasonCode.SCHEDULE: ("its schedule says so", None),
     ReasonCode.MAX_AGE: ("it has reached its maximum age", None),
     ReasonCode.NEVER_ROTATED: ("it has no value yet", None),
     ReasonCode.AGE_UNKNOWN: ("nobody knows how old its value is", None),
-    ReasonCode.EXPIRING: ("its value expires before its next scheduled rotation", None),
+    ReasonCode.EXPIRING: ("its value expires before long, whatever its schedule says", None),
     ReasonCode.VERSION_GONE: ("the issuer no longer holds the value that is in use", None),
+    ReasonCode.DRIFTED: ("somebody else's value stands where rotator's stood", None),
+    ReasonCode.CONTESTED: (
+        "rotator and somebody else undo each other at its target, so rotator has stopped writing",
+        "rotator drift settle {name}",
+    ),
     ReasonCode.UNMANAGED: ("the manifest no longer names it", "rotator plan {name}"),
+    ReasonCode.OBSERVED: (
+        "it is only observed, so rotator tells what it would do and does nothing",
+        'take `mode = "observe"` out of the manifest',
+    ),
     ReasonCode.NO_SCHEDULE: ("its policy has no schedule", "rotator rotate now {name}"),
     ReasonCode.ROTATION_ACTIVE: ("a rotation of it is under way", "rotator show {name}"),
     ReasonCode.NOT_YET: ("its time has not come", None),

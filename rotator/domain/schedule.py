@@ -16,16 +16,44 @@ HORIZON: Final = timedelta(days=800)
 """How far ahead an opening or a firing is looked for."""
 EXPIRY_GRACE: Final = timedelta(days=1)
 """A minted token outlives its next rotation and the overlap by this much, or by a tenth."""
+RETRY_ROOM: Final = timedelta(days=1)
+"""Between the last moment to begin and the end of the overlap: for several tries that fail (a
+rolled-back rotation is tried again after six hours). A token that we mint has as much to spare."""
 UNSCHEDULED_LIFE: Final = timedelta(days=90)
 """Life of a token whose policy has neither a schedule nor a maximum age."""
 
 
-def next_due(policy: Policy, *, anchor: datetime, seed: str) -> datetime | None:
+def next_due(
+    policy: Policy, *, anchor: datetime, seed: str, deadline: datetime | None = None
+) -> datetime | None:
     """When the value that has been in use since `anchor` is to be replaced; None for never.
 
     The schedule, plus a jitter that `seed` decides, at most `max_age` after the anchor, moved to
-    the first instant that a window is open and no blackout holds. Never before `anchor`.
+    the first instant that a window is open and no blackout holds. Never before `anchor`. Where the
+    value has a `deadline` (see below), then at the last opening before it, or else at it,
+    whatever schedule, window and blackouts say.
     """
+    scheduled = _by_policy(policy, anchor, seed)
+    if deadline is None or (scheduled is not None and scheduled <= deadline):
+        return scheduled
+    return max(_last_opening(policy, anchor, deadline) or deadline, anchor)
+
+
+def expiry_deadline(policy: Policy, *, since: datetime, expires_at: datetime) -> datetime | None:
+    """When a value that is valid in [since, expires_at) has to be replaced at the latest, so that
+    there is time for failed tries and for the overlap.
+
+    Never in the first half of its life, so that a value which can't live longer (`narrow.until`)
+    is not replaced again and again; None for one that lives no longer than the room for tries.
+    """
+    life = expires_at - since
+    if life <= RETRY_ROOM:
+        return None
+    return max(expires_at - policy.overlap - RETRY_ROOM, since + life / 2)
+
+
+def _by_policy(policy: Policy, anchor: datetime, seed: str) -> datetime | None:
+    """When the schedule, the jitter, the maximum age and the windows would have it replaced."""
     scheduled = _scheduled(policy, anchor)
     limit = anchor + policy.max_age if policy.max_age is not None else None
     if scheduled is None:

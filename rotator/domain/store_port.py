@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from rotator.domain.credential import Credential, CredentialStatus, Version
+from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.drift import TargetWatch
 from rotator.domain.log_port import LogUnit
 from rotator.domain.rotation import (
     Claim,
@@ -24,6 +25,10 @@ from rotator.domain.rotation import (
     Step,
 )
 from rotator.domain.secret import Secret
+from rotator.domain.taint import Taint
+
+ENDING: Final = timedelta(days=14)
+"""What ends so soon is dealt with before what is merely due."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,17 @@ class Unit(LogUnit, Protocol):
         ...
 
     async def due(self, now: datetime, limit: int) -> Sequence[Credential]:
-        """Managed credentials with `due_at <= now`, oldest first, without an ACTIVE rotation."""
+        """Managed credentials with `due_at <= now`, without an ACTIVE rotation: those whose value
+        ends within `ENDING` first, the soonest first; then those that have been due longest."""
         ...
 
     # versions
     async def versions(self, credential_id: str) -> Sequence[Version]:
         """All, oldest first."""
+        ...
+
+    async def versions_in(self, states: frozenset[VersionState]) -> Sequence[Version]:
+        """Versions of all credentials in these states, oldest first."""
         ...
 
     async def version(self, version_id: str) -> Version: ...
@@ -108,6 +118,15 @@ class Unit(LogUnit, Protocol):
 
     async def expiring(self, before: datetime, limit: int) -> Sequence[Version]:
         """Current versions whose `issued.expires_at` is before this."""
+        ...
+
+    async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
+        """Versions in any state whose value has this lineage (`domain.lineage`), oldest first."""
+        ...
+
+    async def untraced(self, kinds: Sequence[str], limit: int) -> Sequence[Version]:
+        """Versions of credentials of these kinds whose value is held and whose lineage is not
+        known: a rotator made them that did not keep it."""
         ...
 
     # rotations and steps
@@ -233,6 +252,23 @@ class Unit(LogUnit, Protocol):
 
     async def secrets_version(self, app: str) -> int:
         """The highest number that we have seen; 0 without one."""
+        ...
+
+    # what stands at targets, and what has leaked
+    async def target_watches(self, credential_id: str | None = None) -> Sequence[TargetWatch]:
+        """Who wrote what stands at the targets of one credential, or of all."""
+        ...
+
+    async def save_target_watch(self, watch: TargetWatch) -> None:
+        """Insert or replace by credential and target."""
+        ...
+
+    async def save_taint(self, taint: Taint) -> None:
+        """Insert or replace by id and credential."""
+        ...
+
+    async def open_taints(self) -> Sequence[Taint]:
+        """All rows of taints of which a credential is not replaced yet, oldest first."""
         ...
 
     # workers

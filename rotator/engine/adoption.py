@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.domain.credential import TargetSpec
-from rotator.domain.errors import Held, NotYet
+from rotator.domain.errors import Drift, Held, NotYet
 from rotator.domain.events import Action, Outcome
 from rotator.domain.machines import CLOCK_SKEW, DOWN_STATES, GONE_STATES, Machine
 from rotator.domain.policy import Asleep, RolloutPolicy, Strategy
 from rotator.domain.ports import Fleet
-from rotator.domain.protocol import rolled_apps
+from rotator.domain.protocol import DRIFTED, rolled_apps
 from rotator.domain.rotation import Mode, Step, StepName, StepState
 from rotator.domain.sorting import left_alone_reason, reads_value
 from rotator.engine.deliver import SECRETS_VERSION, receipt_of
+from rotator.engine.drift import noticed
 from rotator.engine.journal import held_since, since
 from rotator.engine.step import Result, StepContext, told
 
@@ -121,8 +122,28 @@ async def _confirm_targets(ctx: StepContext) -> None:
         step = _delivery(ctx, spec.key)
         if step is None:
             continue
-        evidence = await ctx.target(spec.key).confirm(spec, receipt_of(step))
+        target = ctx.target(spec.key)
+        try:
+            evidence = await target.confirm(spec, receipt_of(step))
+        except Drift as error:
+            ctx.notes[DRIFTED] = spec.key
+            raise await _attributed(ctx, spec, error) from None
         ctx.notes[f"target:{spec.key}"] = evidence.statement
+
+
+async def _attributed(ctx: StepContext, spec: TargetSpec, error: Drift) -> Drift:
+    """The error with who wrote there, as far as that is told."""
+    if spec.app is None:
+        return error
+    state = await ctx.target(spec.key).inspect(spec)
+    watch = await noticed(ctx.parts, ctx.credential, spec, state, rotating=True, lag=timedelta(0))
+    if watch is None or not watch.who:
+        return error
+    return Drift(
+        f"{error.message} (it was {watch.who})",
+        next_step=error.next_step,
+        request_id=error.request_id,
+    )
 
 
 def _delivery(ctx: StepContext, key: str) -> Step | None:

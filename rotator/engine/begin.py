@@ -108,8 +108,11 @@ async def find_adoptable(parts: Parts, credential: Credential) -> Version | None
         if await unit.versions(credential.id):
             return None
     issued = await _standing(parts, credential)
-    if issued is None:
-        return None
+    return None if issued is None else adopted_version(parts, credential, issued)
+
+
+def adopted_version(parts: Parts, credential: Credential, issued: Issued) -> Version:
+    """What stands at the issuer or a target, as a version whose value is unknown."""
     now = parts.clock.now()
     return Version(
         id=parts.new_id(),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from rotator.domain.credential import TargetSpec, Version
+from rotator.domain.drift import TargetWatch, Writer
 from rotator.domain.errors import NeedsHuman
 from rotator.domain.ports import Receipt, Unit
-from rotator.domain.protocol import ABSENT, BEFORE
+from rotator.domain.protocol import ABSENT, BEFORE, MARKER
 from rotator.domain.rotation import Step, StepName
 from rotator.domain.secret import Secret
+from rotator.engine.drift import note_write, refuse_contested
 from rotator.engine.step import Result, StepContext, version_of
 
-MARKER = "marker"
 SECRETS_VERSION = "secrets_version"
 
 
@@ -20,6 +21,8 @@ async def look_before_delivery(ctx: StepContext) -> None:
         return
     spec = _target_spec(ctx)
     state = await ctx.target(spec.key).inspect(spec)
+    if spec.app is not None:
+        await refuse_contested(ctx.parts, ctx.credential, spec, state, ctx.rotation.mode)
     ctx.notes[BEFORE] = ABSENT if state is None else state.marker
 
 
@@ -51,10 +54,14 @@ def _written(ctx: StepContext, spec: TargetSpec, receipt: Receipt) -> Result:
     if number is None or spec.app is None:
         return Result(request_id=receipt.request_id)
     ctx.notes[SECRETS_VERSION] = str(number)
-    app = spec.app
+    app, restored = spec.app, ctx.step.name is StepName.RESTORE
+    new = TargetWatch(
+        ctx.credential.id, spec.key, receipt.marker, Writer.ROTATOR, ctx.parts.clock.now()
+    )
 
     async def commit(unit: Unit) -> None:
         await unit.note_secrets_version(app, number)
+        await note_write(unit, ctx.credential, spec, new, restored=restored)
 
     return Result(commit, request_id=receipt.request_id)
 

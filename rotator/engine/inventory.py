@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.domain.credential import Credential, CredentialSpec, CredentialStatus, Version
+from rotator.domain.due import deadline_of
 from rotator.domain.errors import Busy, InputError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import Unit
@@ -124,6 +125,9 @@ async def _change(
             "of it has not ended",
             next_step="wait for it, or finish it with `rotator rotate retry` or `rotate abort`",
         )
+    if spec.observed and active and active[0].state is RotationState.QUEUED:
+        # Not begun yet, so nothing has to be finished.
+        await unit.request_abort(active[0].id, now)
     current = await unit.current_version(known.id)
     changed = replace(known, spec=spec, updated_at=now)
     due_at = None if active else first_due(changed, current, now)
@@ -144,17 +148,20 @@ def first_due(credential: Credential, current: Version | None, now: datetime) ->
     """When a credential is next due, given what is in use.
 
     A value whose age nobody knows counts as due: nothing shows that it is younger than its policy
-    allows. The window and blackouts hold for it as for every scheduled rotation.
+    allows. The window and blackouts hold for it as for every scheduled rotation. What expires is
+    due before it does, also without a schedule.
     """
     policy = credential.spec.policy
+    deadline = deadline_of(policy, current)
     if policy.every is None and policy.cron is None and policy.max_age is None:
-        return None
+        return deadline
     if current is None:
         return now
     born = current.promoted_at or (current.issued.created_at if current.issued else None)
     if born is None:
         return now
-    return next_due(policy, anchor=born, seed=credential.id + current.id)
+    seed = credential.id + current.id
+    return next_due(policy, anchor=born, seed=seed, deadline=deadline)
 
 
 def credential_event(

@@ -9,23 +9,37 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.domain.credential import Credential, CredentialStatus
-from rotator.domain.due import decide
+from rotator.domain.due import decide, why_due
 from rotator.domain.errors import Busy, InputError, NeedsHuman, RetryLater, RotatorError
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Signer, Unit, WorkerRecord
 from rotator.domain.protocol import rolled_apps
+from rotator.domain.reasons import LATE_NOTE, ReasonCode
 from rotator.domain.rotation import Actor, ActorKind, Mode, Rotation, StepState
 from rotator.engine.advance import advance
+from rotator.engine.catch_up import is_late, paced
 from rotator.engine.checkpoint import sign_checkpoint
 from rotator.engine.inventory import credential_event
 from rotator.engine.journal import rotation_event
+from rotator.engine.observe import would_rotate
 from rotator.engine.parts import Parts
 from rotator.engine.reconcile import reconcile
 from rotator.engine.request import Wish, queue
+from rotator.engine.watch import watch_expiries
+
+__all__ = [
+    "SCHEDULE",
+    "Runner",
+    "find_due",
+    "heartbeat",
+    "reconcile_all",
+    "recover",
+    "sign",
+    "watch_expiries",
+]
 
 _log = logging.getLogger(__name__)
 _PAGE = 50
-EXPIRY_WARNING = timedelta(days=14)
 READY_SECONDS = 0.5
 """How often a busy runner asks for more."""
 ADOPTION_PAUSE = timedelta(seconds=30)
@@ -42,6 +56,7 @@ async def find_due(parts: Parts) -> Sequence[Rotation]:
     now = parts.clock.now()
     async with parts.store.view() as unit:
         due = list(await unit.due(now, _PAGE))
+        due = list(await paced(parts, unit, due, now))
         due += await _due_soon_beside(unit, due, now)
     for found in due:
         credential = await _adopted_first(parts, found, now)
@@ -72,6 +87,7 @@ async def _due_soon_beside(
         replace(credential, due_at=now)
         for credential in await unit.due(now + longest, _PAGE)
         if credential.id not in known
+        and not credential.spec.observed
         and credential.due_at is not None
         and any(
             credential.due_at - now <= spans.get(app, timedelta(0))
@@ -115,17 +131,23 @@ async def _queued_if_due(parts: Parts, credential: Credential, now: datetime) ->
     async with parts.store.unit() as unit:
         current = await unit.current_version(credential.id)
         active = await unit.active_rotation(credential.id)
-        decision = decide(credential, current, active, now)
+        keys = {target.key for target in credential.spec.targets}
+        watches = [w for w in await unit.target_watches(credential.id) if w.target in keys]
+        decision = decide(credential, current, active, now, watches)
         reason = decision.reason
         if not decision.due:
             await unit.save_credential(replace(credential, due_at=decision.until, updated_at=now))
-            if decision.until is None:
+            if reason.code is ReasonCode.OBSERVED:
+                why = why_due(credential, current, now)
+                await unit.append(would_rotate(parts, credential, current, why.sentence))
+            elif decision.until is None:
                 event = credential_event(
                     parts, credential, Action.CREDENTIAL_OVERDUE, now, why=reason.sentence
                 )
                 await unit.append(event)
             return None
-        wish = Wish(SCHEDULE, reason.sentence, reason.code.value, Mode.NORMAL)
+        told = reason.sentence + (LATE_NOTE if is_late(credential, now) else "")
+        wish = Wish(SCHEDULE, told, reason.code.value, Mode.NORMAL)
         await unit.append(
             credential_event(parts, credential, Action.CREDENTIAL_DUE, now, why=reason.sentence)
         )
@@ -204,42 +226,20 @@ async def recover(parts: Parts) -> Sequence[str]:
 
 
 async def reconcile_all(parts: Parts) -> int:
-    """Hold every managed credential against its issuer. Failures of one don't stop the others."""
+    """Hold every managed credential against its issuer and its targets. Failures of one don't stop
+    the others. What several of them have in common (an app's tokens, its secrets) is asked once
+    in a while that is shorter than lists may lag."""
     async with parts.store.view() as unit:
         credentials = await unit.credentials(status=CredentialStatus.MANAGED)
-    for credential in credentials:
-        if parts.stopping.is_set():
-            break
-        try:
-            await reconcile(parts, credential)
-        except RotatorError as error:
-            _log.warning("reconcile %s: %s; tried again at the next run", credential.name, error)
+    with parts.calls.remembering(parts.limits.list_lag / 2):
+        for credential in credentials:
+            if parts.stopping.is_set():
+                break
+            try:
+                await reconcile(parts, credential)
+            except RotatorError as error:
+                _log.warning("reconcile %s: %s; tried again later", credential.name, error)
     return len(credentials)
-
-
-async def watch_expiries(parts: Parts) -> int:
-    """Say which current values expire before their next rotation could replace them."""
-    now = parts.clock.now()
-    told = 0
-    async with parts.store.unit() as unit:
-        for version in await unit.expiring(now + EXPIRY_WARNING, _PAGE):
-            credential = await unit.credential_by_id(version.credential_id)
-            expires = version.issued.expires_at if version.issued else None
-            if credential.status is not CredentialStatus.MANAGED or expires is None:
-                continue
-            if credential.due_at is not None and credential.due_at < expires:
-                continue
-            told += 1
-            await unit.append(
-                credential_event(
-                    parts,
-                    credential,
-                    Action.VERSION_EXPIRING,
-                    now,
-                    expires_at=expires.isoformat(),
-                )
-            )
-    return told
 
 
 async def sign(parts: Parts, signer: Signer) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rotator.domain.credential import Credential
 from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.protocol import DRIFTED
 from rotator.domain.rotation import Actor, Rotation, Step, StepName, StepState
 
 SINCE = "since"
@@ -133,7 +134,8 @@ def planned_again(step: Step) -> Step:
 
     One attempt stays on record, so that a mint still looks for what an earlier try left behind.
     """
-    detail = {key: value for key, value in step.detail.items() if key not in (SINCE, HELD)}
+    forgotten = (SINCE, HELD, DRIFTED)
+    detail = {key: value for key, value in step.detail.items() if key not in forgotten}
     return replace(
         step,
         state=StepState.PLANNED,

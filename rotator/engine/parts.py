@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from rotator.domain.drift import Witness
 from rotator.domain.ports import (
     Authority,
     CallMeter,
@@ -27,6 +28,7 @@ class Limits:
     """Bounds of the engine, all of them named.
 
     `concurrency` counts rotations at once, `machines_at_once` machines that are worked on at once;
+    `catch_up_gap` lies between two rotations that were missed, where there are many of them;
     `list_lag` is how long a list of Fly's may hide what exists.
     """
 
@@ -46,6 +48,7 @@ class Limits:
     reread_attempts: int = 4
     rollbacks_in_a_row: int = 3
     retry_after_rollback: timedelta = timedelta(hours=6)
+    catch_up_gap: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Parts:
     actor: Actor
     limits: Limits = field(default_factory=Limits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    witness: Witness | None = None
 
     def new_id(self) -> str:
         """A fresh ULID for the present time."""

@@ -264,11 +264,14 @@ def _warnings(
     mode: Mode,
 ) -> tuple[str, ...]:
     found: list[str] = []
+    if credential.spec.observed:
+        found.append('it is only observed (mode = "observe"): none of this happens')
     for key, state in targets.items():
         if state is not None and (current is None or not current.sealed):
             found.append(
-                f"cannot be undone: {key} holds a value that rotator never knew; "
-                "a failure parks the rotation with both values working"
+                f"cannot be undone: {key} holds a value that rotator never knew and can't put "
+                "back; a failure parks the rotation with both values working, and from the next "
+                "rotation on there is an undo"
             )
     for target in credential.spec.targets:
         if target.app and target.rollout.strategy is Strategy.NONE:

@@ -1,34 +1,43 @@
-"""Hold the inventory against the issuers' truth: adopt, notice what is gone, find leftovers."""
+"""Hold the inventory against the truth outside: adopt, notice what is gone or was changed behind
+our back, revoke leftovers of our own. What is foreign is never touched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
 
 from rotator.domain.credential import Credential, Issued, Version, VersionState
 from rotator.domain.events import Action
+from rotator.domain.policy import Mend
+from rotator.domain.ports import EventQuery, Unit
 from rotator.domain.rotation import ACTIVE, RotationState
-from rotator.engine.begin import adoption_event, find_adoptable
+from rotator.engine.begin import adopted_version, adoption_event, find_adoptable, newest
+from rotator.engine.drift import look_at_targets
 from rotator.engine.inventory import credential_event, first_due
 from rotator.engine.parts import Parts
 
+_ULID_LENGTH: Final = 26
 _LIVE = (VersionState.PENDING, VersionState.CURRENT, VersionState.RETIRING)
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What a look at one credential's issuer showed. Names as the issuer has them."""
+    """What a look at one credential's issuer and targets showed. Names as the issuer has them;
+    `changed` are targets that hold somebody else's value."""
 
     adopted: str | None = None
     gone: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
-    """Compare one credential with its issuer. Reads outside, writes only the inventory.
+    """Compare one credential with its issuer and its targets.
 
-    Leftovers of our own ended rotations are revoked (P2); values of unknown origin are told and
-    left alone. A credential with a rotation under way is left to it.
+    Leftovers of our own ended rotations are revoked (P2), which is all that is changed outside;
+    values of unknown origin are left alone. A credential with a rotation under way is left to it.
     """
     async with parts.store.view() as unit:
         busy = await unit.rotations(
@@ -41,8 +50,15 @@ async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
         return await _adopt(parts, credential)
     held = await parts.kinds[credential.spec.kind].holdings(credential.spec)
     gone = await _note_gone(parts, credential, versions, held)
-    leftovers = await _revoke_leftovers(parts, credential, versions, held)
-    return Reconciliation(gone=gone, leftovers=leftovers)
+    leftovers: tuple[str, ...] = ()
+    adopted = None
+    if credential.spec.observed:
+        adopted = await _follow(parts, credential, held) if gone else None
+    else:
+        leftovers = await _revoke_leftovers(parts, credential, versions, held)
+    watches = await look_at_targets(parts, credential)
+    changed = tuple(watch.target for watch in watches if watch.drifted)
+    return Reconciliation(adopted, gone, leftovers, changed)
 
 
 async def _adopt(parts: Parts, credential: Credential) -> Reconciliation:
@@ -60,10 +76,30 @@ async def _adopt(parts: Parts, credential: Credential) -> Reconciliation:
     return Reconciliation(adopted=version.issued.name if version.issued else None)
 
 
+async def _follow(parts: Parts, credential: Credential, held: Sequence[Issued]) -> str | None:
+    """People have replaced a value that rotator only observes: the newest is the one in use now."""
+    if not held:
+        return None
+    now, issued = parts.clock.now(), newest(held)
+    version = adopted_version(parts, credential, issued)
+    async with parts.store.unit() as unit:
+        old = await unit.current_version(credential.id)
+        if old is None or old.issued is None or old.issued.ref == issued.ref:
+            return None
+        await unit.save_version(replace(old, state=VersionState.REVOKED, ended_at=now))
+        await unit.erase(old.id)
+        await unit.save_version(version)
+        due_at = first_due(credential, version, now)
+        await unit.save_credential(replace(credential, due_at=due_at, updated_at=now))
+        await unit.append(adoption_event(parts, credential, version))
+    return issued.name
+
+
 async def _note_gone(
     parts: Parts, credential: Credential, versions: Sequence[Version], held: Sequence[Issued]
 ) -> tuple[str, ...]:
-    """A current value that the issuer no longer holds: somebody revoked it. Rotate at once."""
+    """A current value that the issuer no longer holds: somebody revoked it. Told once, and mended
+    by a rotation at once where the policy says so."""
     refs = {issued.ref for issued in held}
     now = parts.clock.now()
     gone = [
@@ -77,15 +113,29 @@ async def _note_gone(
     ]
     if not gone or not parts.kinds[credential.spec.kind].issuer_lists:
         return ()
-    names = tuple(v.issued.name for v in gone if v.issued)
     async with parts.store.unit() as unit:
-        if credential.due_at is None or credential.due_at > now:
-            await unit.save_credential(replace(credential, due_at=now, updated_at=now))
-            event = credential_event(
-                parts, credential, Action.VERSION_GONE, now, issued_as=", ".join(names)
-            )
-            await unit.append(event)
-    return names
+        fresh = await unit.credential_by_id(credential.id)
+        told = [v for v in gone if await _tell_gone(parts, unit, fresh, v, now)]
+        mends = fresh.spec.policy.on_gone is Mend.ROTATE and not fresh.spec.observed
+        if told and mends and (fresh.due_at is None or fresh.due_at > now):
+            await unit.save_credential(replace(fresh, due_at=now, updated_at=now))
+    return tuple(v.issued.name for v in gone if v.issued)
+
+
+async def _tell_gone(
+    parts: Parts, unit: Unit, credential: Credential, version: Version, now: datetime
+) -> bool:
+    """Once for each value; whether it was told now."""
+    query = EventQuery(credential=credential.name, action=Action.VERSION_GONE.value, limit=1)
+    latest = await unit.events(query)
+    if latest and latest[0].event.detail.get("version") == version.id:
+        return False
+    name = version.issued.name if version.issued else ""
+    event = credential_event(
+        parts, credential, Action.VERSION_GONE, now, issued_as=name, version=version.id
+    )
+    await unit.append(event)
+    return True
 
 
 async def _revoke_leftovers(
@@ -104,14 +154,17 @@ async def _revoke_leftovers(
 async def _made_by_us(
     parts: Parts, credential: Credential, strangers: Sequence[Issued]
 ) -> list[Issued]:
-    """Those whose name carries the id of a rotation of this credential that has ended."""
-    if not strangers:
-        return []
-    async with parts.store.view() as unit:
-        rotations = await unit.rotations(credential_id=credential.id, limit=200)
+    """Those whose name is the one that a rotation of this credential gave, which its id shows."""
     kind = parts.kinds[credential.spec.kind]
-    names = {kind.issue_name(credential.spec, rotation.id) for rotation in rotations}
-    return [issued for issued in strangers if issued.name in names]
+    found = []
+    async with parts.store.view() as unit:
+        for issued in strangers:
+            rotation = await unit.rotation(issued.name[-_ULID_LENGTH:].upper())
+            if rotation is None or rotation.credential_id != credential.id:
+                continue
+            if issued.name == kind.issue_name(credential.spec, rotation.id):
+                found.append(issued)
+    return found
 
 
 async def _note(parts: Parts, credential: Credential, action: Action, issued: Issued) -> None:

@@ -16,6 +16,7 @@ from rotator.domain.protocol import (
     planned_steps,
     undo_obstacle,
     undo_steps,
+    written_again,
 )
 from rotator.domain.rotation import (
     Actor,
@@ -27,6 +28,7 @@ from rotator.domain.rotation import (
     StepState,
 )
 from rotator.domain.turning import state_resumed
+from rotator.engine.drift import contest, contested_of
 from rotator.engine.journal import planned_again, rotation_event
 from rotator.engine.parts import Parts
 from rotator.engine.step import version_of
@@ -59,6 +61,10 @@ async def request_rotation(parts: Parts, name: str, wish: Wish) -> Rotation:
 async def queue(parts: Parts, unit: Unit, credential: Credential, wish: Wish) -> Rotation:
     """Queue a rotation in a transaction that the caller has begun."""
     await _refuse_unfit(unit, credential)
+    for watch in await contested_of(unit, credential) if wish.mode is Mode.NORMAL else ():
+        raise InputError(
+            contest(watch), next_step=f"rotator drift settle {credential.name}, or --emergency"
+        )
     now = parts.clock.now()
     old = await unit.current_version(credential.id)
     rotation = Rotation(
@@ -92,6 +98,11 @@ async def _refuse_unfit(unit: Unit, credential: Credential) -> None:
         raise InputError(
             f"{credential.name} is not in the manifest any more",
             next_step="put it back into the manifest to have it rotated",
+        )
+    if credential.spec.observed:
+        raise InputError(
+            f"{credential.name} is only observed: rotator changes nothing about it",
+            next_step='take `mode = "observe"` out of the manifest to have it rotated',
         )
     latest = await unit.rotations(credential_id=credential.id, limit=1)
     if latest and latest[0].state is RotationState.PARKED:
@@ -159,7 +170,12 @@ def going_on(
     rotation = replace(
         rotation, state=state, resume_at=now, ended_at=None, parked=None, abort_requested_at=None
     )
-    waiting = [planned_again(s) for s in steps if not s.ended and s.state is not StepState.PLANNED]
+    again = written_again(steps, credential.spec)
+    waiting = [
+        planned_again(s)
+        for s in steps
+        if s in again or (not s.ended and s.state is not StepState.PLANNED)
+    ]
     return rotation, (*waiting, *fresh)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rotator.domain.credential import Version, VersionState
+from rotator.domain.due import deadline_of
 from rotator.domain.errors import Busy, NeedsHuman
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import Unit
@@ -31,8 +32,11 @@ async def promote(ctx: StepContext) -> Result:
             raise NeedsHuman(f"rotation {ctx.rotation.id} has no new version")
         for version in await unit.versions(ctx.credential.id):
             await _step_down(ctx, unit, version, now, overlap)
-        await unit.save_version(replace(new, state=VersionState.CURRENT, promoted_at=now))
-        due_at = next_due(ctx.credential.spec.policy, anchor=now, seed=ctx.credential.id + new.id)
+        promoted = replace(new, state=VersionState.CURRENT, promoted_at=now)
+        await unit.save_version(promoted)
+        policy = ctx.credential.spec.policy
+        seed, deadline = ctx.credential.id + new.id, deadline_of(policy, promoted)
+        due_at = next_due(policy, anchor=now, seed=seed, deadline=deadline)
         await unit.save_credential(replace(ctx.credential, due_at=due_at, updated_at=now))
         retire_at = now + overlap if await version_of(unit, ctx.rotation.old_version_id) else now
         await _hold_retirement(ctx, unit, retire_at)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from rotator.domain.credential import Credential, Version, VersionState
+from rotator.domain.due import deadline_of
 from rotator.domain.errors import NotAllowed, NotYet, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import Unit
@@ -197,10 +198,14 @@ async def _due_after_rollback(ctx: StepContext, unit: Unit, now: datetime) -> Cr
     in_a_row = len(recent) == limits.rollbacks_in_a_row and all(
         r.state is RotationState.ROLLED_BACK or r.id == ctx.rotation.id for r in recent
     )
-    scheduled = next_due(ctx.credential.spec.policy, anchor=now, seed=ctx.credential.id)
+    policy = ctx.credential.spec.policy
+    deadline = deadline_of(policy, await unit.current_version(ctx.credential.id))
+    scheduled = next_due(policy, anchor=now, seed=ctx.credential.id, deadline=deadline)
     if any(s.name is StepName.PROMOTE and s.ended for s in ctx.steps):
         # A person put the old value back on purpose: it serves a whole period more.
-        return replace(ctx.credential, due_at=scheduled, updated_at=now)
+        later = now + limits.retry_after_rollback
+        again = max(scheduled, later) if scheduled is not None else None
+        return replace(ctx.credential, due_at=again, updated_at=now)
     due_at = None
     if not in_a_row and scheduled is not None:
         due_at = now + limits.retry_after_rollback

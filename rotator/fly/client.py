@@ -22,9 +22,11 @@ from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
 from rotator.fly.secrets import SecretsApi
+from rotator.fly.survey import FlySurvey
 from rotator.fly.tokens import TokensApi
 from rotator.fly.transport import Transport
 from rotator.fly.wireguard import WireguardApi
+from rotator.fly.witness import FlyWitness
 
 CLOSE_SECONDS = 5
 
@@ -64,6 +66,8 @@ class FlyClient:
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
         self.wireguard = WireguardApi(graphql, self.organizations)
+        self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
+        self.witness = FlyWitness(graphql)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(token, clock)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum
 from typing import Final
 
 from rotator.domain.durations import rough_duration
+from rotator.domain.risk import Risk
 from rotator.fly.bundle import Bundle, Form
 from rotator.fly.inspection import Reading, makes_tokens
 
@@ -17,21 +17,6 @@ LONG_LIFE: Final = timedelta(days=90)
 VERY_LONG_LIFE: Final = timedelta(days=365)
 SOON: Final = timedelta(days=7)
 _DANGEROUS: Final = ("membership", "billing", "deletion", "authentication")
-
-
-class Risk(IntEnum):
-    """How bad it would be. NOTE: nothing that an attacker gains by."""
-
-    NOTE = 0
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-    CRITICAL = 4
-
-    @property
-    def word(self) -> str:
-        """As it is written."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,19 @@ class PageInfo(FlyModel):
     end_cursor: str | None = Field(default=None, alias="endCursor")
 
 
-class _Connection(FlyModel):
+class TokenConnection(FlyModel):
+    """A page of tokens."""
+
     nodes: tuple[_Node | None, ...]
     page: PageInfo = Field(alias="pageInfo")
 
+    def plain(self) -> list[ListedToken]:
+        """As domain types."""
+        return [node.plain() for node in self.nodes if node is not None]
+
 
 class _Holder(FlyModel):
-    tokens: _Connection = Field(alias="limitedAccessTokens")
+    tokens: TokenConnection = Field(alias="limitedAccessTokens")
 
 
 class _AppTokensData(FlyModel):
@@ -202,7 +208,7 @@ class TokensApi:
             )
             if data.holder is None:
                 raise NotFound(f"could not list the tokens of {app}: no such app", request_id=ref)
-            found += _plain(data.holder.tokens)
+            found += data.holder.tokens.plain()
             after = _next(data.holder.tokens.page)
             if after is None:
                 return found
@@ -220,7 +226,7 @@ class TokensApi:
             )
             if data.holder is None:
                 raise NotFound(f"could not list the tokens of {slug}: no such one", request_id=ref)
-            found += _plain(data.holder.tokens)
+            found += data.holder.tokens.plain()
             after = _next(data.holder.tokens.page)
             if after is None:
                 return found
@@ -271,10 +277,6 @@ class TokensApi:
             raise Refused(
                 f"Fly does not let the token read {call.of}", request_id=error.request_id
             ) from None
-
-
-def _plain(connection: _Connection) -> list[ListedToken]:
-    return [node.plain() for node in connection.nodes if node is not None]
 
 
 def _next(page: PageInfo) -> str | None:

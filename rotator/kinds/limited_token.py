@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -30,10 +31,12 @@ from rotator.domain.fields import Field, FieldType, Params, ParamValue, optional
 from rotator.domain.names import wrong_app, wrong_token
 from rotator.domain.ports import Clock, Entropy, Evidence, Minted, MintRequest
 from rotator.domain.secret import Secret
+from rotator.domain.taint import Reach
 from rotator.fly import caveats as c
 from rotator.fly.access import Access
 from rotator.fly.organizations import Organization
 from rotator.fly.tokens import ListedToken
+from rotator.fly.tracing import lineage_facts
 from rotator.kinds import token_scope
 from rotator.kinds.narrowing import ALL_NARROWS, BIND, Command, bind_of, narrow_field, narrow_of
 from rotator.kinds.token_ports import IdentityClient, TokenClient
@@ -49,6 +52,7 @@ from rotator.kinds.token_value import (
 
 DEPLOY: Final = "deploy"
 ORGANIZATION: Final = "deploy_organization"
+LOGIN: Final = "issueCertificate"
 REVOCATION_LAG_SECONDS: Final = 2.0
 """How soon to try a revoked token again: Fly needs seconds to tell every place."""
 _ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -108,6 +112,22 @@ class LimitedTokenKind:
         """Whether a token of this kind may do this at most, in its organisation and apps."""
         return True
 
+    def reads_values(self, params: Params) -> bool:
+        """Whether its holder can read what machines read: by changing an app, by running a command
+        in a machine, or by logging in to one."""
+        narrow = narrow_of(params)
+        changes = narrow.besides & ~c.READ != 0
+        return changes or bool(self.commands(params)) or LOGIN in narrow.mutations
+
+    def reach(self, spec: CredentialSpec) -> Reach:
+        """The apps whose values can be read with it."""
+        if not self.reads_values(spec.params):
+            return Reach()
+        if self.profile == DEPLOY:
+            return Reach(frozenset({text(spec.params, "app")}))
+        apps = frozenset(narrow_of(spec.params).apps)
+        return Reach(apps, every_app=not apps)
+
     def commands(self, params: Params) -> tuple[Command, ...]:
         """Commands that the manifest names, for trying the token against."""
         return narrow_of(params).commands
@@ -160,7 +180,12 @@ class LimitedTokenKind:
             expires_at=min(created.expires_at, end),
         )
         value = self._narrowed(spec, issued, created.header, end)
-        return Minted(issued, value, created.request_id)
+        return Minted(self.traced(spec, issued, value), value, created.request_id)
+
+    def traced(self, spec: CredentialSpec, issued: Issued, value: Secret) -> Issued:
+        """What is kept of a version, with what its copies are recognised by. Pure."""
+        known = lineage_facts(value, self.render(spec, issued, value))
+        return replace(issued, facts={**issued.facts, **known})
 
     async def _scope(
         self, spec: CredentialSpec

@@ -22,3 +22,7 @@ class ReadonlyTokenKind(LimitedTokenKind):
     def permits(self, params: Params, access: Access) -> bool:
         """Reading."""
         return access.action & ~c.READ == 0
+
+    def reads_values(self, params: Params) -> bool:
+        """Never: the API shows digests only."""
+        return False

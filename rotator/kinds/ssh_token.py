@@ -28,3 +28,7 @@ class SshTokenKind(LimitedTokenKind):
     def permits(self, params: Params, access: Access) -> bool:
         """Reading, and the two mutations."""
         return access.action & ~c.READ == 0 or access.mutation in MUTATIONS
+
+    def reads_values(self, params: Params) -> bool:
+        """Always: it logs in to machines."""
+        return True

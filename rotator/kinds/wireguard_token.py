@@ -28,3 +28,7 @@ class WireguardTokenKind(LimitedTokenKind):
         if access.feature is not None:
             return access.feature == "wg"
         return access.action & ~c.READ == 0
+
+    def reads_values(self, params: Params) -> bool:
+        """Never: a peer is in the network, and no value is there."""
+        return False

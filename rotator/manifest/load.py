@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Final, Protocol
 
-from rotator.domain.credential import CredentialSpec, TargetSpec
+from rotator.domain.credential import CredentialMode, CredentialSpec, TargetSpec
 from rotator.domain.errors import InputError
 from rotator.domain.fields import Field, FieldType, Params, ParamValue
 from rotator.domain.names import wrong_credential, wrong_organization
@@ -18,10 +18,11 @@ from rotator.domain.policy import DisruptionBudget, Policy, RolloutPolicy, Strat
 from rotator.manifest.locate import key_lines
 from rotator.manifest.policies import read_policy
 from rotator.manifest.problems import ManifestError, Problem, Problems
-from rotator.manifest.reader import Table
+from rotator.manifest.reader import Table, type_name
 from rotator.manifest.rollouts import STRATEGIES, read_disruption, read_rollout
 
 MANIFEST_BYTES: Final = 1024 * 1024
+_MODE: Final = 'mode = "observe"'
 _TARGETS: Final = 'targets = [ { type = "fly-secret", app = "web", name = "SESSION_KEY" } ]'
 
 
@@ -61,6 +62,7 @@ class _Defaults:
     runbook: str | None
     policy: Policy
     rollout: RolloutPolicy
+    mode: CredentialMode = CredentialMode.ROTATE
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def parse_manifest(
     specs = _credentials(root.table("credentials"), defaults, reading)
     root.finish()
     _unique(specs, root)
+    _origins(specs, data, root)
     problems.raise_if_any()
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Manifest(filename, organization, tuple(specs), digest)
@@ -169,9 +172,14 @@ def _defaults(table: Table | None, reading: _Reading, budget: DisruptionBudget) 
         runbook=table.text("runbook", 'runbook = "https://runbooks.acme.example"'),
         policy=read_policy(policy, Policy(), reading.folder, reading.now) if policy else Policy(),
         rollout=read_rollout(rollout, base) if rollout else base,
+        mode=_mode(table) or CredentialMode.ROTATE,
     )
     table.finish()
     return found
+
+
+def _mode(table: Table) -> CredentialMode | None:
+    return table.choice("mode", CredentialMode, "rotate, observe", _MODE)
 
 
 def _credentials(
@@ -206,7 +214,9 @@ def _credential(
         rollout = read_rollout(rollout_table, rollout)
     owner = table.text("owner", 'owner = "platform@acme.example"') or defaults.owner
     runbook = table.text("runbook", 'runbook = "https://…"') or defaults.runbook
-    targets = _targets(table, rollout, reading)
+    mode = _mode(table) or defaults.mode
+    targets = _targets(table, rollout, reading, required=mode is CredentialMode.ROTATE)
+    derived_from = _names(table, "derived_from", 'derived_from = ["ci-web"]')
     if kind is None or kind_name is None:
         return None
     params = _params(table, kind.fields)
@@ -227,6 +237,8 @@ def _credential(
         policy=policy,
         owner=owner,
         runbook=runbook,
+        mode=mode,
+        derived_from=derived_from,
     )
     problem = kind.fits(spec, reading.now)
     if problem is not None:
@@ -255,9 +267,20 @@ def _inner_params(table: Table, rule: Field) -> dict[str, ParamValue]:
     return {f"{rule.name}.{name}": value for name, value in found.items()}
 
 
-def _targets(table: Table, rollout: RolloutPolicy, reading: _Reading) -> tuple[TargetSpec, ...]:
+def _names(table: Table, key: str, example: str) -> tuple[str, ...]:
+    items = table.array(key, example)
+    for item in items:
+        if not isinstance(item, str):
+            table.wrong(key, f"names of credentials are wanted, not {type_name(item)}", example)
+    return tuple(dict.fromkeys(item for item in items if isinstance(item, str)))
+
+
+def _targets(
+    table: Table, rollout: RolloutPolicy, reading: _Reading, *, required: bool
+) -> tuple[TargetSpec, ...]:
+    """Where the value goes. What is only observed may not say so yet."""
     items = table.array("targets", _TARGETS)
-    if not items:
+    if not items and required:
         table.wrong("targets", "is missing: where shall the value go?", _TARGETS)
     found = []
     for index, item in enumerate(items):
@@ -300,6 +323,19 @@ def _target_rollout(table: Table, rollout: RolloutPolicy) -> RolloutPolicy:
         return read_rollout(inner, rollout) if inner else rollout
     strategy = table.choice("rollout", Strategy, STRATEGIES, 'rollout = "none"')
     return replace(rollout, strategy=strategy) if strategy else rollout
+
+
+def _origins(specs: Sequence[CredentialSpec], data: Mapping[str, object], root: Table) -> None:
+    """`derived_from` names credentials of this manifest, and nothing comes from itself."""
+    credentials = data.get("credentials")
+    known = set(credentials) if isinstance(credentials, dict) else set()
+    for spec in specs:
+        at = ("credentials", spec.name, "derived_from")
+        for name in spec.derived_from:
+            if name == spec.name:
+                root.problems.add(at, "names the credential itself")
+            elif name not in known:
+                root.problems.add(at, f"{name!r} is no credential of this manifest")
 
 
 def _unique(specs: Sequence[CredentialSpec], root: Table) -> None:

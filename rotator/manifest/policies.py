@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from rotator.domain.policy import (
     Blackout,
+    Mend,
     Missed,
     Policy,
     Window,
@@ -47,6 +48,10 @@ def read_policy(table: Table, base: Policy, folder: FilePath, now: datetime) -> 
         max_age=spans.get("max_age", policy.max_age),
         missed=table.choice("missed", Missed, "catch-up, next-window, alert", 'missed = "catch-up"')
         or policy.missed,
+        on_gone=table.choice("on_gone", Mend, "rotate, report", 'on_gone = "report"')
+        or policy.on_gone,
+        on_drift=table.choice("on_drift", Mend, "rotate, report", 'on_drift = "rotate"')
+        or policy.on_drift,
     )
     table.finish()
     if len(table.problems.found) == before:

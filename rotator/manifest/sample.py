@@ -12,6 +12,7 @@ organization = "ORGANIZATION"          # slug of your Fly organisation, see `fly
 [defaults]
 owner = "platform@example.com"           # shown in reports
 # runbook = "https://runbooks.example.com/rotation"
+# mode = "observe"                       # look only: tell ages, drift, and what would be done
 
 [defaults.policy]
 every = "30d"                            # or: cron = "0 3 1 * *", zone = "Europe/Berlin"
@@ -19,6 +20,8 @@ overlap = "24h"                          # how long the old value stays valid
 jitter = "2h"                            # spreads rotations that are due together
 max_age = "90d"                          # never older than this
 missed = "catch-up"                      # or "next-window", "alert"
+# on_gone = "report"                     # or replace what the issuer or a target has lost
+# on_drift = "rotate"                    # or only tell that somebody else changed a secret
 # window = { days = "mon-thu", start = "09:00", span = "8h", zone = "Europe/Berlin" }
 # blackout = ["2026-12-20/2027-01-04"]   # days on which nothing starts by itself
 # blackout_ics = "freeze.ics"            # the same from a calendar
@@ -89,6 +92,9 @@ on_failure = "undo"                      # or "pause": wait for `rotator rollout
 # narrow = { apps = ["web", "api"], actions = "r" }
 # bind = { app = "grafana" }
 # targets = [ { type = "fly-secret", app = "grafana", name = "FLY_API_TOKEN" } ]
+
+# What `rotator taint dashboard` would take with it, beside what rotator finds out by itself.
+# derived_from = ["ci-web"]
 
 # A WireGuard peer; the target receives a wg-quick file.
 # [credentials.office-gateway]

@@ -10,8 +10,9 @@ from rotator.simulator.model import App, Json, Secret
 from rotator.simulator.world import World
 
 
-def write(world: World, app: App, values: Mapping[str, str | None]) -> int:
-    """Set values, delete those that are None, and return the app's version after it.
+def write(world: World, app: App, values: Mapping[str, str | None], by: str = "") -> int:
+    """Set values, delete those that are None, and return the app's version after it. `by` is whose
+    doing it is.
 
     Deleting only names that don't exist changes nothing and returns the version that stands.
     """
@@ -24,6 +25,7 @@ def write(world: World, app: App, values: Mapping[str, str | None]) -> int:
         del app.secrets[name]
     for name, value in new.items():
         _set(world, app, name, value)
+        app.secrets[name].user_email = by
     return app.secrets_version
 
 

@@ -229,7 +229,7 @@ def _secret_view(app: App, secret: Secret) -> Json:
         "name": secret.name,
         "digest": secret.digest,
         "createdAt": rfc3339(secret.updated_at),
-        "user": None,
+        "user": user_view(secret.user_email) if secret.user_email else None,
     }
 
 

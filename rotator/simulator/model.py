@@ -50,6 +50,7 @@ class Secret:
     created_at: datetime
     updated_at: datetime
     version: int
+    user_email: str = ""
 
 
 @dataclass

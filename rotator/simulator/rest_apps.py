@@ -7,7 +7,7 @@ from starlette.responses import Response
 from rotator.fly import macaroon
 from rotator.fly.access import Access
 from rotator.fly.macaroon import READ, WRITE
-from rotator.simulator import app_secrets
+from rotator.simulator import app_secrets, tokens
 from rotator.simulator.api import Call, ok, whole_number
 from rotator.simulator.errors import ApiError
 from rotator.simulator.ids import rfc3339
@@ -80,7 +80,7 @@ async def write_secrets(call: Call) -> Response:
         for name, value in values.items()
     ):
         raise ApiError(400, "invalid_argument: values must map names to text or null")
-    version = app_secrets.write(call.world, app, values)
+    version = app_secrets.write(call.world, app, values, _writer(call))
     shown = [app_secrets.view(app.secrets[name]) for name in values if name in app.secrets]
     return ok({"secrets": shown, "version": version, "Version": version})
 
@@ -92,7 +92,7 @@ async def set_secret(call: Call) -> Response:
     if not isinstance(value, str):
         raise ApiError(400, "invalid_argument: value is required")
     name = call.path("name")
-    version = app_secrets.write(call.world, app, {name: value})
+    version = app_secrets.write(call.world, app, {name: value}, _writer(call))
     view = app_secrets.view(app.secrets[name])
     return ok({**view, "version": version, "Version": version}, 201)
 
@@ -101,6 +101,12 @@ async def delete_secret(call: Call) -> Response:
     """DELETE one secret; an unknown name is no error."""
     version = app_secrets.write(call.world, call.app(WRITE), {call.path("name"): None})
     return ok({"version": version, "Version": version})
+
+
+def _writer(call: Call) -> str:
+    """The person behind the caller's token, as far as its record tells."""
+    record = tokens.find(call.world, call.principal.tokens[0])
+    return record.user_email if record is not None else ""
 
 
 async def current_token(call: Call) -> Response:

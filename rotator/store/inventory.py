@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, exists, select
+from sqlalchemy import Exists, Select, case, delete, exists, select
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.errors import InputError
 from rotator.domain.rotation import ACTIVE
 from rotator.domain.secret import Secret
+from rotator.domain.store_port import ENDING
 from rotator.store.base import UnitBase
 from rotator.store.rows import credential_values, to_credential, to_version, version_values
 from rotator.store.sealing import KeyRing
@@ -50,12 +51,17 @@ class InventoryUnit(UnitBase):
             rotations.c.credential_id == credentials.c.id,
             rotations.c.state.in_([state.value for state in sorted(ACTIVE)]),
         )
+        in_use = (versions.c.credential_id == credentials.c.id) & (
+            versions.c.state == VersionState.CURRENT.value
+        )
+        ends = case((versions.c.expires_at < now + ENDING, versions.c.expires_at))
         query = (
             select(credentials)
+            .select_from(credentials.outerjoin(versions, in_use))
             .where(credentials.c.status == CredentialStatus.MANAGED.value)
             .where(credentials.c.due_at <= now)
             .where(~active)
-            .order_by(credentials.c.due_at)
+            .order_by(ends.is_(None), ends, credentials.c.due_at)
             .limit(limit)
         )
         return [to_credential(row) for row in await self._rows(query)]
@@ -63,6 +69,11 @@ class InventoryUnit(UnitBase):
     async def versions(self, credential_id: str) -> Sequence[Version]:
         """All, oldest first."""
         query = _versions().where(versions.c.credential_id == credential_id)
+        return [to_version(row) for row in await self._rows(query.order_by(versions.c.id))]
+
+    async def versions_in(self, states: frozenset[VersionState]) -> Sequence[Version]:
+        """Versions of all credentials in these states, oldest first."""
+        query = _versions().where(versions.c.state.in_([state.value for state in sorted(states)]))
         return [to_version(row) for row in await self._rows(query.order_by(versions.c.id))]
 
     async def version(self, version_id: str) -> Version:
@@ -96,6 +107,25 @@ class InventoryUnit(UnitBase):
         )
         return [to_version(row) for row in await self._rows(query)]
 
+    async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
+        """Versions whose value has this lineage."""
+        query = _versions().where(versions.c.lineage == lineage).order_by(versions.c.id)
+        return [to_version(row) for row in await self._rows(query)]
+
+    async def untraced(self, kinds: Sequence[str], limit: int) -> Sequence[Version]:
+        """Versions of these kinds whose value is held and whose lineage is not known."""
+        query = (
+            _versions()
+            .join(credentials, credentials.c.id == versions.c.credential_id)
+            .where(_held())
+            .where(credentials.c.kind.in_(list(kinds)))
+            .where(versions.c.lineage.is_(None))
+            .where(versions.c.issued.is_not(None))
+            .order_by(versions.c.id)
+            .limit(limit)
+        )
+        return [to_version(row) for row in await self._rows(query)]
+
     async def seal(self, version_id: str, value: Secret) -> None:
         """Keep the value, encrypted for this version alone."""
         await self.version(version_id)
@@ -125,6 +155,9 @@ class InventoryUnit(UnitBase):
         return self._ring
 
 
+def _held() -> Exists:
+    return exists().where(sealed_values.c.version_id == versions.c.id)
+
+
 def _versions() -> Select[Any]:
-    held = exists().where(sealed_values.c.version_id == versions.c.id)
-    return select(versions, held.label("is_sealed"))
+    return select(versions, _held().label("is_sealed"))

@@ -27,6 +27,7 @@ from rotator.store.log_query import LogQueryUnit
 from rotator.store.log_read import LogReadUnit
 from rotator.store.sealing import KeyRing
 from rotator.store.tables import key_checks
+from rotator.store.watches import WatchUnit
 
 UNIT_SECONDS: Final = 60
 """No transaction lasts longer; none of ours holds one over an outside call."""
@@ -38,7 +39,7 @@ _KEY_CHECK: Final = Secret("rotator key check")
 _WRITES: Final = "rotator_writes"
 
 
-class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, LogUnit, LogReadUnit, LogQueryUnit):
+class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit, LogReadUnit, LogQueryUnit):
     """One transaction with all its parts."""
 
     def __init__(

@@ -26,7 +26,9 @@ from graphql import (
     visit,
 )
 
+from rotator.domain.credential import TargetSpec
 from rotator.domain.machines import ReleaseStatus
+from rotator.domain.ports import TargetState
 from rotator.fly.graphql import document
 from tests.contract import official
 from tests.contract.conversation import Conversation, Exchange, conversation
@@ -55,7 +57,7 @@ def test_a_document_is_named_and_valid_against_the_simulators_schema(name: str) 
     assert validate(simulated_schema(), parse(document(name))) == []
 
 
-@pytest.mark.parametrize("name", ["AppTokens", "OrganizationTokens"])
+@pytest.mark.parametrize("name", ["AppTokens", "OrganizationTokens", "OrganizationHoldings"])
 def test_no_list_selects_the_value_of_a_token(name: str) -> None:
     assert "token " not in document(name).replace("limitedAccessTokens", "")
     assert "tokenHeader" not in document(name)
@@ -98,6 +100,10 @@ async def talk(said: Conversation) -> None:
     await client.tokens.of_app("web")
     await client.tokens.of_organization("acme")
     await client.tokens.delete(made.id)
+    assert await client.survey.organizations() == ["acme"]
+    await client.survey.look("acme", lambda *_: None)
+    secret = TargetSpec("fly-secret", "k", {"app": "web", "name": "SESSION_KEY"}, "web")
+    assert await client.witness.author(secret, TargetState("-")) == ""
     region = await client.wireguard.nearest_gateway_region()
     key = base64.b64encode(bytes(range(32))).decode()
     peer = await client.wireguard.add_peer(

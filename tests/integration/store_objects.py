@@ -14,6 +14,7 @@ from typing import Any
 
 from rotator.domain.credential import (
     Credential,
+    CredentialMode,
     CredentialSpec,
     CredentialStatus,
     Issued,
@@ -26,6 +27,7 @@ from rotator.domain.policy import (
     Asleep,
     Blackout,
     DisruptionBudget,
+    Mend,
     Missed,
     OnFailure,
     Order,
@@ -170,6 +172,8 @@ def a_full_policy() -> Policy:
         overlap=timedelta(hours=3),
         max_age=timedelta(days=90),
         missed=Missed.ALERT,
+        on_gone=Mend.REPORT,
+        on_drift=Mend.ROTATE,
     )
 
 
@@ -190,6 +194,8 @@ def a_full_spec(name: str = "session") -> CredentialSpec:
         policy=a_full_policy(),
         owner="team-web <web@example.com>",
         runbook="https://example.com/runbook?q=ü%27",
+        mode=CredentialMode.OBSERVE,
+        derived_from=("ci-web",),
     )
 
 

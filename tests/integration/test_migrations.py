@@ -48,14 +48,15 @@ UPGRADE = "import asyncio, sys; from rotator.store import schema; asyncio.run(sc
 FINISH_SECONDS = 60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SEARCH_INDEX = "event_words"
-NEXT_REVISION = '''
+HEAD = schema.head_revision()
+NEXT_REVISION = f'''
 """What a later rotator might bring."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0004"
+down_revision = "{HEAD}"
 branch_labels = None
 depends_on = None
 
@@ -144,15 +145,15 @@ async def test_to_upgrade_what_is_new_already_changes_nothing(empty_url: str) ->
 
 
 async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotator: None) -> None:
-    await schema.upgrade(empty_url, "0004")
+    await schema.upgrade(empty_url, HEAD)
     store = SqlStore(empty_url, a_ring(), SettableClock())
     async with store.unit() as unit:
         await unit.save_credential(a_credential())
 
     await schema.upgrade(empty_url)
     assert "later" in await looked_at(empty_url, tables)
-    await schema.downgrade(empty_url, "0004")
-    assert await schema.current_revision(empty_url) == "0004"
+    await schema.downgrade(empty_url, HEAD)
+    assert await schema.current_revision(empty_url) == HEAD
     async with store.view() as unit:
         assert await unit.credentials() == [a_credential()]
     await store.aclose()
@@ -161,7 +162,7 @@ async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotat
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     empty_url: str, later_rotator: None
 ) -> None:
-    await schema.upgrade(empty_url, "0004")
+    await schema.upgrade(empty_url, HEAD)
     broken = schema.scripts() / "versions" / "9999_later.py"
     statement = 'op.execute("INSERT INTO no_such_table VALUES (1)")'
     code = NEXT_REVISION.replace("\n\n\ndef downgrade", f"\n    {statement}\n\n\ndef downgrade")
@@ -169,7 +170,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
 
     with pytest.raises(InputError):
         await schema.upgrade(empty_url)
-    assert await schema.current_revision(empty_url) == "0004"
+    assert await schema.current_revision(empty_url) == HEAD
     assert await looked_at(empty_url, differences) == []
 
 
@@ -181,7 +182,7 @@ async def test_a_database_without_a_schema_is_told_how_to_get_one(empty_url: str
 async def test_an_older_schema_is_told_how_to_be_upgraded(
     database_url: str, later_rotator: None
 ) -> None:
-    message = r"schema is at 0004, this rotator needs 9999 \(run `rotator db upgrade`\)"
+    message = r"schema is at " + HEAD + r", this rotator needs 9999 \(run `rotator db upgrade`\)"
     with pytest.raises(InputError, match=message):
         await schema.require_current(database_url)
     await schema.upgrade(database_url)
@@ -374,13 +375,13 @@ REWRITES = (
 async def test_events_keep_every_byte_and_their_guards_when_their_table_is_built_anew(
     empty_url: str,
 ) -> None:
-    await schema.upgrade(empty_url, "0003")
+    await schema.upgrade(empty_url, "0005")
     store, signer = SqlStore(empty_url, a_ring(), SettableClock()), CheckpointSigner(a_ring())
     async with store.unit() as unit:
         await unit.append(*(a_full_event() for _ in range(280)), an_event(reason="ü \U0001f511"))
     await sign_head(store, signer, Actor("worker", "w"), NOW)
     before = await looked_at(empty_url, all_events)
-    for migrate, revision in ((schema.upgrade, "0004"), (schema.downgrade, "0003")):
+    for migrate, revision in ((schema.upgrade, "0006"), (schema.downgrade, "0005")):
         await migrate(empty_url, revision)
         assert await looked_at(empty_url, all_events) == before
         found = await verify_log(store, signer)

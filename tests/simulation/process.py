@@ -257,7 +257,7 @@ WRITES = frozenset(
         "save_credential", "save_version", "seal", "erase", "add_rotation", "save_rotation",
         "reopen_rotation", "request_abort", "claim", "renew", "release", "add_steps", "save_step",
         "save_rollout", "wish_rollout", "resume_rollout", "link_rollout", "save_machine_restart",
-        "lock_app", "renew_app_lock", "unlock_app", "append",
+        "lock_app", "renew_app_lock", "unlock_app", "save_target_watch", "save_taint", "append",
     }
 )  # fmt: skip
 

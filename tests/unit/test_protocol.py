@@ -148,7 +148,7 @@ def test_the_walk_back_ends_rolled_back_and_a_retry_starts_over() -> None:
 def test_an_old_value_that_was_never_held_can_not_be_put_back() -> None:
     steps = [done(s, **{BEFORE: "digest"}) for s in steps_of() if s.name is StepName.DELIVER]
     assert undo_obstacle(steps, a_version(promoted_at=NOW)) is None
-    assert "never held" in (undo_obstacle(steps, a_version(promoted_at=NOW, sealed=False)) or "")
+    assert "never knew" in (undo_obstacle(steps, a_version(promoted_at=NOW, sealed=False)) or "")
     first = [done(s, **{BEFORE: "absent"}) for s in steps_of() if s.name is StepName.DELIVER]
     assert undo_obstacle(first, None) is None
 

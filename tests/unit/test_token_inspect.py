@@ -13,12 +13,13 @@ import pytest
 from rotator.cli.inspecting import inspect_token
 from rotator.cli.main import _run
 from rotator.domain.errors import InputError
+from rotator.domain.risk import Risk
 from rotator.fly import caveats as c
 from rotator.fly import macaroon as m
 from rotator.fly.access import Source
 from rotator.fly.bundle import read_bundle
 from rotator.fly.inspection import MAX_JUDGED, Reading, read_token, together
-from rotator.fly.risk import Risk, warnings_of
+from rotator.fly.risk import warnings_of
 from tests.unit.test_token_matrix import MATRIX
 from tests.unit.token_support import a_spec, an_issuer
 

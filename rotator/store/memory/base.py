@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from rotator.domain.credential import Credential, Version, VersionState
+from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
 from rotator.domain.events import LoggedEvent
 from rotator.domain.merkle import Frontier
@@ -20,6 +21,7 @@ from rotator.domain.rotation import (
     Rotation,
     Step,
 )
+from rotator.domain.taint import Taint
 from rotator.store.memory.tables import Table, Transaction, rolling_out, under_way
 from rotator.store.sealing import KeyRing
 
@@ -152,6 +154,8 @@ class Database:
     archives: Table[Archive] = field(default_factory=lambda: Table("archives"))
     cursors: Table[LogCursor] = field(default_factory=lambda: Table("log_cursors"))
     dropped: Table[int] = field(default_factory=lambda: Table("dropped_events"))
+    watches: Table[TargetWatch] = field(default_factory=lambda: Table("target_watches"))
+    taints: Table[Taint] = field(default_factory=lambda: Table("taints"))
     tree: LogTree = field(default_factory=LogTree)
     events: list[LoggedEvent] = field(default_factory=list)
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.lineage import LINEAGE
 from rotator.domain.secret import Secret
+from rotator.domain.store_port import ENDING
 from rotator.store.memory.base import UnitBase
 
 
@@ -38,25 +40,34 @@ class InventoryUnit(UnitBase):
         await self._tx.put(self._db.credentials, credential.id, credential)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Credential]:
-        """Managed, due, and without an active rotation."""
-        found = [
-            (credential.due_at, credential)
-            for credential in await self._tx.every(self._db.credentials)
-            if credential.status is CredentialStatus.MANAGED
-            and credential.due_at is not None
-            and credential.due_at <= now
-        ]
-        free = [
-            credential
-            for _, credential in sorted(found, key=lambda pair: pair[0])
-            if not await self._tx.find(self._db.rotations, "uq_rotations_active", credential.id)
-        ]
-        return free[:limit]
+        """Managed, due, and without an active rotation: first those whose value ends soon."""
+        found: list[tuple[bool, datetime, datetime, Credential]] = []
+        for credential in await self._tx.every(self._db.credentials):
+            due_at = credential.due_at
+            if credential.status is not CredentialStatus.MANAGED or due_at is None or due_at > now:
+                continue
+            if await self._tx.find(self._db.rotations, "uq_rotations_active", credential.id):
+                continue
+            ends = await self._ends_soon(credential.id, now)
+            found.append((ends is None, ends or due_at, due_at, credential))
+        return [each[3] for each in sorted(found, key=lambda each: each[:3])][:limit]
+
+    async def _ends_soon(self, credential_id: str, now: datetime) -> datetime | None:
+        rows = await self._tx.find(self._db.versions, "uq_versions_current", credential_id)
+        ends = rows[0].issued.expires_at if rows and rows[0].issued else None
+        return ends if ends is not None and ends < now + ENDING else None
 
     async def versions(self, credential_id: str) -> Sequence[Version]:
         """All, oldest first."""
         rows = await self._tx.find(self._db.versions, "credential", credential_id)
         return [await self._as_held(row) for row in sorted(rows, key=lambda r: r.id)]
+
+    async def versions_in(self, states: frozenset[VersionState]) -> Sequence[Version]:
+        """Of all credentials in these states, oldest first."""
+        found: list[Version] = []
+        for state in states:
+            found += await self._tx.find(self._db.versions, "state", state)
+        return [await self._as_held(row) for row in sorted(found, key=lambda r: r.id)]
 
     async def version(self, version_id: str) -> Version:
         """By id, which must exist."""
@@ -87,6 +98,24 @@ class InventoryUnit(UnitBase):
         found.sort(key=lambda pair: pair[0])
         return [await self._as_held(row) for _, row in found[:limit]]
 
+    async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
+        """Versions whose value has this lineage."""
+        rows = [r for r in await self._tx.every(self._db.versions) if _lineage(r) == lineage]
+        return [await self._as_held(row) for row in sorted(rows, key=lambda r: r.id)]
+
+    async def untraced(self, kinds: Sequence[str], limit: int) -> Sequence[Version]:
+        """Versions of these kinds whose value is held and whose lineage is not known."""
+        found: list[Version] = []
+        rows = await self._tx.every(self._db.versions)
+        for row in sorted(rows, key=lambda r: r.id):
+            if row.issued is None or _lineage(row) is not None:
+                continue
+            held = await self._as_held(row)
+            credential = await self.credential_by_id(row.credential_id)
+            if held.sealed and credential.spec.kind in kinds:
+                found.append(held)
+        return found[:limit]
+
     async def seal(self, version_id: str, value: Secret) -> None:
         """Keep the value, encrypted for this version alone."""
         await self.version(version_id)
@@ -105,3 +134,7 @@ class InventoryUnit(UnitBase):
     async def _as_held(self, row: Version) -> Version:
         held = await self._tx.get(self._db.sealed, row.id) is not None
         return replace(row, sealed=True) if held else row
+
+
+def _lineage(version: Version) -> str | None:
+    return version.issued.facts.get(LINEAGE) if version.issued is not None else None

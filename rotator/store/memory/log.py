@@ -88,7 +88,9 @@ def _fits(event: Event, query: EventQuery) -> bool:
     if query.text is not None and not _has_words(event, query.text):
         return False
     action = event.action.value
-    if query.action is not None and not f"{action}.".startswith(f"{query.action}."):
+    if query.action is not None and not any(
+        f"{action}.".startswith(f"{wanted.strip()}.") for wanted in query.action.split(",")
+    ):
         return False
     if query.actor is not None and not _actor_begins(event, query.actor):
         return False

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from rotator.domain.events import GENESIS, LEAF_COLUMNS, LEAF_STARTS, LoggedEvent, LogRow, to_row
+from rotator.domain.events import (
+    GENESIS,
+    LEAF_COLUMNS,
+    LEAF_STARTS,
+    LeafRow,
+    LoggedEvent,
+    LogRow,
+    to_row,
+)
 from rotator.domain.ports import Archive, Checkpoint, LogCursor, LogHead
 from rotator.store.memory.base import UnitBase
 
@@ -49,6 +57,10 @@ class LogReadUnit(UnitBase):
     async def log_rows(self, first: int, last: int) -> Sequence[LogRow]:
         """Rows of a range in order."""
         return [to_row(logged) for logged in await self._range(first, last)]
+
+    async def log_leaves(self, first: int, last: int) -> Sequence[LeafRow] | None:  # noqa: ARG002
+        """Nothing: Python makes leaves here."""
+        return None
 
     async def next_row(self, after: int) -> int | None:
         """The number of the next row."""

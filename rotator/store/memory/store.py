@@ -17,12 +17,13 @@ from rotator.store.memory.inventory import InventoryUnit
 from rotator.store.memory.journal import JournalUnit
 from rotator.store.memory.log import LogUnit
 from rotator.store.memory.tables import Locks, Pause, Transaction
+from rotator.store.memory.watches import WatchUnit
 from rotator.store.sealing import KeyRing
 
 UNIT_SECONDS: Final = 60
 
 
-class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, LogUnit):
+class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit):
     """One transaction with all its parts."""
 
     def __init__(

@@ -5,15 +5,15 @@ As `INTEGER PRIMARY KEY` it is where the row is stored. PostgreSQL has nothing t
 
 The rows, their hashes and the chain stay as they are; so do the triggers that refuse changes.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0006
+Revises: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
