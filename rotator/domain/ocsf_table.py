@@ -90,6 +90,8 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         unmanaged=UNENROLL,
         due=OTHER,
         overdue=OTHER,
+        would_rotate=OTHER,
+        tainted=UPDATE,
     ),
     **_entity(
         "version",
@@ -98,8 +100,11 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         revoked=DELETE,
         discarded=DELETE,
         expiring=OTHER,
+        expired=OTHER,
+        too_old=OTHER,
         gone=OTHER,
     ),
+    **_entity("target", changed=UPDATE, contested=SUSPEND, settled=RESUME),
     **_entity("leftover", found=READ, revoked=DELETE),
     **_entity(
         "rotation",
@@ -168,6 +173,11 @@ SEVERITIES: Final = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}
 SEVERE: Final[Mapping[Action, int]] = {
     Action.ROTATION_PARKED: 4,
     Action.VERSION_GONE: 4,
+    Action.VERSION_EXPIRED: 4,
+    Action.CREDENTIAL_TAINTED: 4,
+    Action.TARGET_CONTESTED: 4,
+    Action.TARGET_CHANGED: 3,
+    Action.VERSION_TOO_OLD: 3,
     Action.ROTATION_ROLLED_BACK: 3,
     Action.ROTATION_UNDOING: 3,
     Action.CREDENTIAL_OVERDUE: 3,

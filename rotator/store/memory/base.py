@@ -22,7 +22,13 @@ from rotator.domain.rotation import (
     Step,
 )
 from rotator.domain.taint import Taint
-from rotator.store.memory.tables import Table, Transaction, rolling_out, under_way
+from rotator.store.memory.tables import (
+    Table,
+    Transaction,
+    name_taken,
+    rolling_out,
+    under_way,
+)
 from rotator.store.sealing import KeyRing
 
 
@@ -94,7 +100,9 @@ class Database:
     """Everything that is committed."""
 
     credentials: Table[Credential] = field(
-        default_factory=lambda: Table("credentials", unique={"credential_name": lambda r: r.name})
+        default_factory=lambda: Table(
+            "credentials", unique={"credential_name": lambda r: r.name}, taken=name_taken
+        )
     )
     versions: Table[Version] = field(
         default_factory=lambda: Table(

@@ -213,3 +213,8 @@ def under_way() -> Busy:
 def rolling_out() -> Busy:
     """A second open rollout."""
     return Busy("a rollout of this app is under way already", after_seconds=5)
+
+
+def name_taken() -> Busy:
+    """A second credential of a name."""
+    return Busy("another worker has just added a credential of this name")
