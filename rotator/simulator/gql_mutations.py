@@ -9,10 +9,12 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.fly import macaroon
-from rotator.fly.macaroon import CREATE, DELETE
+from rotator.fly.access import Access
+from rotator.fly.macaroon import CREATE, DELETE, WRITE
 from rotator.simulator import ids, tokens
+from rotator.simulator.gql_certificates import certificate_view, hostname_check
 from rotator.simulator.gql_paging import refused
-from rotator.simulator.gql_views import WIRE_GUARD, Context, token_view
+from rotator.simulator.gql_views import WIRE_GUARD, Context, app_view, token_view
 from rotator.simulator.model import REGIONS, App, Json, Organization, Peer, Token
 from rotator.simulator.world import World
 
@@ -109,6 +111,25 @@ def validate_wire_guard_peers(context: Context, given: Json) -> Json:
         given,
         validPeerIps=[address for address in addresses if address in known],
         invalidPeerIps=[address for address in addresses if address not in known],
+    )
+
+
+def check_certificate(context: Context, given: Json) -> Json:
+    """Look at a hostname's DNS once more."""
+    app = context.world.apps.get(str(given["appId"]))
+    if app is None or not context.may_read(app):
+        raise refused("Could not find App", "NOT_FOUND")
+    wanted = Access(app.org.number, WRITE, app=app.number, mutation="checkCertificate")
+    if not context.principal.may(wanted):
+        raise refused("Not authorized to check this certificate", "UNAUTHORIZED")
+    certificate = app.certificates.get(str(given["hostname"]))
+    if certificate is None:
+        raise refused("Could not find Certificate", "NOT_FOUND")
+    return answer(
+        given,
+        app=app_view(context, app),
+        certificate=certificate_view(certificate),
+        check=hostname_check(certificate),
     )
 
 
