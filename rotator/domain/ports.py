@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rotator.domain.credential import (
     CredentialSpec,
@@ -169,6 +169,15 @@ class Kind(Protocol):
         ...
 
 
+@runtime_checkable
+class Traceable(Protocol):
+    """A kind whose values can be recognised in copies that were changed on the way."""
+
+    def traced(self, spec: CredentialSpec, issued: Issued, value: Secret) -> Issued:
+        """What is kept of a version, with the facts of `domain.lineage`. Pure."""
+        ...
+
+
 @dataclass(frozen=True)
 class TargetState:
     """What a target shows without giving the value away. `marker` changes with the value."""
@@ -300,6 +309,7 @@ __all__ = [
     "Store",
     "Target",
     "TargetState",
+    "Traceable",
     "Unit",
     "WorkerRecord",
 ]

@@ -110,6 +110,15 @@ class Unit(LogUnit, Protocol):
         """Current versions whose `issued.expires_at` is before this."""
         ...
 
+    async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
+        """Versions in any state whose value has this lineage (`domain.lineage`), oldest first."""
+        ...
+
+    async def untraced(self, kinds: Sequence[str], limit: int) -> Sequence[Version]:
+        """Versions of credentials of these kinds whose value is held and whose lineage is not
+        known: a rotator made them that did not keep it."""
+        ...
+
     # rotations and steps
     async def rotation(self, rotation_id: str) -> Rotation | None: ...
     async def rotations(

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -34,6 +35,7 @@ from rotator.fly import caveats as c
 from rotator.fly.access import Access
 from rotator.fly.organizations import Organization
 from rotator.fly.tokens import ListedToken
+from rotator.fly.tracing import lineage_facts
 from rotator.kinds import token_scope
 from rotator.kinds.narrowing import ALL_NARROWS, BIND, Command, bind_of, narrow_field, narrow_of
 from rotator.kinds.token_ports import IdentityClient, TokenClient
@@ -160,7 +162,12 @@ class LimitedTokenKind:
             expires_at=min(created.expires_at, end),
         )
         value = self._narrowed(spec, issued, created.header, end)
-        return Minted(issued, value, created.request_id)
+        return Minted(self.traced(spec, issued, value), value, created.request_id)
+
+    def traced(self, spec: CredentialSpec, issued: Issued, value: Secret) -> Issued:
+        """What is kept of a version, with what its copies are recognised by. Pure."""
+        known = lineage_facts(value, self.render(spec, issued, value))
+        return replace(issued, facts={**issued.facts, **known})
 
     async def _scope(
         self, spec: CredentialSpec

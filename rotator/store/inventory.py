@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, exists, select
+from sqlalchemy import Exists, Select, delete, exists, select
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.errors import InputError
@@ -96,6 +96,25 @@ class InventoryUnit(UnitBase):
         )
         return [to_version(row) for row in await self._rows(query)]
 
+    async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
+        """Versions whose value has this lineage."""
+        query = _versions().where(versions.c.lineage == lineage).order_by(versions.c.id)
+        return [to_version(row) for row in await self._rows(query)]
+
+    async def untraced(self, kinds: Sequence[str], limit: int) -> Sequence[Version]:
+        """Versions of these kinds whose value is held and whose lineage is not known."""
+        query = (
+            _versions()
+            .join(credentials, credentials.c.id == versions.c.credential_id)
+            .where(_held())
+            .where(credentials.c.kind.in_(list(kinds)))
+            .where(versions.c.lineage.is_(None))
+            .where(versions.c.issued.is_not(None))
+            .order_by(versions.c.id)
+            .limit(limit)
+        )
+        return [to_version(row) for row in await self._rows(query)]
+
     async def seal(self, version_id: str, value: Secret) -> None:
         """Keep the value, encrypted for this version alone."""
         await self.version(version_id)
@@ -125,6 +144,9 @@ class InventoryUnit(UnitBase):
         return self._ring
 
 
+def _held() -> Exists:
+    return exists().where(sealed_values.c.version_id == versions.c.id)
+
+
 def _versions() -> Select[Any]:
-    held = exists().where(sealed_values.c.version_id == versions.c.id)
-    return select(versions, held.label("is_sealed"))
+    return select(versions, _held().label("is_sealed"))

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
+from rotator.domain.lineage import LINEAGE
 from rotator.domain.rotation import (
     Actor,
     MachineRestart,
@@ -73,6 +74,7 @@ def version_values(version: Version) -> Values:
         "state": version.state.value,
         "issued": issued_document().dump(issued) if issued else None,
         "expires_at": issued.expires_at if issued else None,
+        "lineage": issued.facts.get(LINEAGE) if issued else None,
         "created_at": version.created_at,
         "promoted_at": version.promoted_at,
         "revoke_at": version.revoke_at,

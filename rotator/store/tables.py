@@ -73,7 +73,14 @@ versions = Table(
     Column("promoted_at", Instant),
     Column("revoke_at", Instant),
     Column("ended_at", Instant),
+    Column("lineage", String(64)),
     Index("ix_versions_credential", "credential_id", "id"),
+    Index(
+        "ix_versions_lineage",
+        "lineage",
+        sqlite_where=text("lineage IS NOT NULL"),
+        postgresql_where=text("lineage IS NOT NULL"),
+    ),
     Index("ix_versions_expiry", "state", "expires_at"),
     Index(
         "uq_versions_current",

@@ -38,14 +38,15 @@ UPGRADE = "import asyncio, sys; from rotator.store import schema; asyncio.run(sc
 FINISH_SECONDS = 60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SEARCH_INDEX = "event_words"
-NEXT_REVISION = '''
+HEAD = schema.head_revision()
+NEXT_REVISION = f'''
 """What a later rotator might bring."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0003"
+down_revision = "{HEAD}"
 branch_labels = None
 depends_on = None
 
@@ -134,15 +135,15 @@ async def test_to_upgrade_what_is_new_already_changes_nothing(empty_url: str) ->
 
 
 async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotator: None) -> None:
-    await schema.upgrade(empty_url, "0003")
+    await schema.upgrade(empty_url, HEAD)
     store = SqlStore(empty_url, a_ring(), SettableClock())
     async with store.unit() as unit:
         await unit.save_credential(a_credential())
 
     await schema.upgrade(empty_url)
     assert "later" in await looked_at(empty_url, tables)
-    await schema.downgrade(empty_url, "0003")
-    assert await schema.current_revision(empty_url) == "0003"
+    await schema.downgrade(empty_url, HEAD)
+    assert await schema.current_revision(empty_url) == HEAD
     async with store.view() as unit:
         assert await unit.credentials() == [a_credential()]
     await store.aclose()
@@ -151,7 +152,7 @@ async def test_each_revision_can_be_taken_on_its_own(empty_url: str, later_rotat
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     empty_url: str, later_rotator: None
 ) -> None:
-    await schema.upgrade(empty_url, "0003")
+    await schema.upgrade(empty_url, HEAD)
     broken = schema.scripts() / "versions" / "9999_later.py"
     statement = 'op.execute("INSERT INTO no_such_table VALUES (1)")'
     code = NEXT_REVISION.replace("\n\n\ndef downgrade", f"\n    {statement}\n\n\ndef downgrade")
@@ -159,7 +160,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
 
     with pytest.raises(InputError):
         await schema.upgrade(empty_url)
-    assert await schema.current_revision(empty_url) == "0003"
+    assert await schema.current_revision(empty_url) == HEAD
     assert await looked_at(empty_url, differences) == []
 
 
@@ -171,7 +172,7 @@ async def test_a_database_without_a_schema_is_told_how_to_get_one(empty_url: str
 async def test_an_older_schema_is_told_how_to_be_upgraded(
     database_url: str, later_rotator: None
 ) -> None:
-    message = r"schema is at 0003, this rotator needs 9999 \(run `rotator db upgrade`\)"
+    message = r"schema is at " + HEAD + r", this rotator needs 9999 \(run `rotator db upgrade`\)"
     with pytest.raises(InputError, match=message):
         await schema.require_current(database_url)
     await schema.upgrade(database_url)

@@ -396,3 +396,17 @@ async def test_without_a_key_values_are_out_of_reach_but_the_rest_is_not(
     with pytest.raises(InputError, match="ROTATOR_KEYS"):
         await keyless.verify_keys()
     await keyless.aclose()
+
+
+async def test_versions_are_found_by_the_lineage_of_their_value(store: SqlStore) -> None:
+    async with store.unit() as unit:
+        await unit.save_credential(a_credential())
+        for number, lineage in enumerate(("a-1", "a-1", "b-2", None), start=1):
+            known = replace(a_full_issued(), facts={"lineage": lineage} if lineage else {})
+            await unit.save_version(a_version(number, state=VersionState.RETIRING, issued=known))
+            await unit.seal(an_id(number, 2), Secret(VALUE))
+    async with store.view() as unit:
+        assert [v.id for v in await unit.versions_of_lineage("a-1")] == [an_id(1, 2), an_id(2, 2)]
+        assert await unit.versions_of_lineage("c-3") == []
+        assert [v.id for v in await unit.untraced(["secret"], 5)] == [an_id(4, 2)]
+        assert await unit.untraced(["deploy-token"], 5) == []
