@@ -27,6 +27,18 @@ def now(
     kind: Annotated[str | None, typer.Option(help="All credentials of this kind.")] = None,
     all_due: Annotated[bool, typer.Option("--all-due", help="All that are due.")] = False,
     reason: _REASON = "",
+    leaked: Annotated[
+        bool,
+        typer.Option(
+            "--leaked", help="A token leaked: read it from standard input, and make it worthless."
+        ),
+    ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--everything", help="With --app or --org: all that could have been taken."),
+    ] = False,
+    org: Annotated[str | None, typer.Option(help="With --everything: an organisation.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     emergency: Annotated[
         bool,
         typer.Option("--emergency", help="No overlap: revoke the old value once the new is in."),
@@ -48,11 +60,21 @@ def now(
     """Rotate credentials now, and show how it goes.
 
     A running daemon does the work; without one, this command does it itself.
+
+    --leaked tells which credential a found token is (also a narrowed copy, or one that rotator
+    does not track), replaces it and revokes it first. --everything replaces all that an attacker
+    could have taken from an app or an organisation, without an overlap, with one rollout for each
+    app; interrupted, the same command goes on with it.
     """
+    from rotator.cli.leaking import LeakOptions, rotate_leaked
     from rotator.cli.rotating import Selection, rotate_now
     from rotator.cli.session import run_async
     from rotator.domain.rotation import Mode
 
+    if leaked:
+        _refuse_with("--leaked", app, kind, plan, org, all_due, everything, dry_run)
+        options = LeakOptions(yes=yes, reason=reason, wait=not no_wait, as_json=as_json)
+        return run_async(rotate_leaked(names or [], options))
     mode = Mode.REVOKE_FIRST if revoke_first else Mode.EMERGENCY if emergency else Mode.NORMAL
     selection = Selection(tuple(names or ()), app=app, kind=kind, all_due=all_due, plan=plan)
     return run_async(
@@ -60,6 +82,15 @@ def now(
             selection, mode, reason=reason, dry_run=dry_run, wait=not no_wait, as_json=as_json
         )
     )
+
+
+def _refuse_with(option: str, *others: object) -> None:
+    from rotator.domain.errors import InputError
+
+    if any(others):
+        raise InputError(
+            "it stands alone; --reason, --yes, --no-wait and --json go with it", where=option
+        )
 
 
 @rotate.command("show")

@@ -73,6 +73,8 @@ class Action(StrEnum):
     VERSION_DISCARDED = "version.discarded"
     VERSION_EXPIRING = "version.expiring"
     VERSION_GONE = "version.gone"
+    LEAK_REPORTED = "leak.reported"
+    LEAK_REVOKED = "leak.revoked"
     LEFTOVER_FOUND = "leftover.found"
     LEFTOVER_REVOKED = "leftover.revoked"
     ROTATION_REQUESTED = "rotation.requested"

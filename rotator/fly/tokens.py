@@ -14,7 +14,7 @@ from pydantic import Field
 
 from rotator.domain.errors import NotAllowed, NotFound, Refused
 from rotator.domain.secret import Secret
-from rotator.fly.auth import machines_authorization
+from rotator.fly.auth import graphql_authorization, machines_authorization
 from rotator.fly.call import Call, Effect
 from rotator.fly.graphql import PAGE_SIZE, Graphql
 from rotator.fly.limits import APP_ACTIONS
@@ -79,6 +79,14 @@ class _CreateData(FlyModel):
 
 class _DeleteData(FlyModel):
     payload: Mapping[str, object] | None = Field(alias="deleteLimitedAccessToken")
+
+
+class _LogOutPayload(FlyModel):
+    ok: bool
+
+
+class _LogOutData(FlyModel):
+    payload: _LogOutPayload = Field(alias="logOut")
 
 
 class _User(FlyModel):
@@ -187,6 +195,28 @@ class TokensApi:
             f"revoke the token {token_id}",
             {"input": {"id": token_id}},
             effect=Effect.IDEMPOTENT,
+        )
+
+    async def delete_presented(self, member: Secret) -> None:
+        """Revoke a token by its text, whoever made it. `NotFound` where Fly does not know it."""
+        await self._graphql.run(
+            "DeleteLimitedAccessToken",
+            _DeleteData,
+            "revoke the token",
+            {"input": {"token": member.reveal()}},
+            effect=Effect.IDEMPOTENT,
+        )
+
+    async def sign_out(self, token: Secret) -> None:
+        """Let a token give itself up, as `fly tokens revoke supplied` does: the call is authorised
+        by that token and not by ours. `NotAllowed` where Fly does not accept it any more."""
+        await self._graphql.run(
+            "LogOut",
+            _LogOutData,
+            "let the token give itself up",
+            {"input": {}},
+            effect=Effect.IDEMPOTENT,
+            authorization=graphql_authorization(token),
         )
 
     async def of_app(self, app: str) -> Sequence[ListedToken]:

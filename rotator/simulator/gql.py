@@ -41,6 +41,7 @@ _MUTATIONS: dict[str, Callable[[Context, Json], Json]] = {
     "validateWireGuardPeers": mutations.validate_wire_guard_peers,
     "issueCertificate": ssh.issue_certificate,
     "checkCertificate": mutations.check_certificate,
+    "logOut": mutations.log_out,
 }
 
 

@@ -97,6 +97,7 @@ async def talk(said: Conversation) -> None:
     )
     await client.tokens.of_app("web")
     await client.tokens.of_organization("acme")
+    await client.tokens.sign_out(made.header)
     await client.tokens.delete(made.id)
     region = await client.wireguard.nearest_gateway_region()
     key = base64.b64encode(bytes(range(32))).decode()
