@@ -14,14 +14,16 @@ from rotator.cli.inspected import FORMS, sentence
 from rotator.cli.inspecting import refuse_tokens, token_text
 from rotator.cli.rotating import carried, told_code
 from rotator.cli.session import daemon_is_running, opened
+from rotator.cli.sweeping import SweepOptions, carry_out
 from rotator.cli.text import moment, one_line, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus, Version
 from rotator.domain.errors import InputError, Refused
 from rotator.domain.leak import COURSES, Course, Found
 from rotator.domain.lineage import Recognised
-from rotator.domain.rotation import ENDED
+from rotator.domain.rotation import ENDED, Mode
 from rotator.domain.secret import Secret
-from rotator.engine import leak
+from rotator.domain.sweep import Scope
+from rotator.engine import leak, sweep
 from rotator.engine.lineage import recognise
 from rotator.fly.bundle import Bundle, Form, read_bundle
 from rotator.fly.inspection import Reading, read_token
@@ -42,6 +44,7 @@ class LeakOptions:
     reason: str
     wait: bool
     as_json: bool
+    scope: Scope | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,10 @@ async def rotate_leaked(names: Sequence[str], options: LeakOptions) -> int:
             _tell(finding, began)
         if finding.version is not None:
             return await _tracked(rotator, finding, options, began)
-        return await _untracked(rotator, finding, options, began)
+        code = await _untracked(rotator, finding, options, began)
+        if options.scope is None or code:
+            return code
+        return await _others(rotator, options, options.scope)
 
 
 async def _find(rotator: Rotator, value: Secret) -> Finding:
@@ -150,7 +156,21 @@ async def _tracked(
     assert finding.version is not None
     credential, version = finding.version
     parts, reason = rotator.parts, one_line(options.reason) or "a copy of it leaked"
-    response = await leak.respond(parts, credential, version, reason, finding.how)
+    scope = options.scope
+    if scope is not None and not scope.holds(credential.spec):
+        raise InputError(
+            f"{credential.name} is not in {scope}",
+            where="--everything",
+            next_step=f"use --org {credential.spec.organization}",
+        )
+    response = await leak.respond(
+        parts,
+        credential,
+        version,
+        reason,
+        finding.how,
+        replaced_with_others=scope is not None,
+    )
     unmanaged = credential.status is not CredentialStatus.MANAGED
     if not options.as_json:
         say(f"{credential.name}: {COURSES[response.course]}")
@@ -160,6 +180,8 @@ async def _tracked(
             say("not revoked: put it into the manifest, or say --yes")
             return PARTLY
     daemon = await daemon_is_running(rotator.store)
+    if scope is not None:
+        return await _with_others(rotator, finding, response, options, scope, daemon=daemon)
     if not options.wait and response.course in (Course.ROTATE, Course.HASTEN):
         return _left(response, options, daemon=daemon)
     kill, code = await _carry_out(
@@ -168,8 +190,45 @@ async def _tracked(
     if options.as_json:
         print_json(_as_data(finding, response, kill))
     else:
-        _tell_kill(kill, finding)
+        _tell_kill(kill, finding, next_step=True)
     return code if kill.seconds is not None or not finding.readings else max(code, FAILED)
+
+
+async def _others(rotator: Rotator, options: LeakOptions, scope: Scope) -> int:
+    """After a token that nobody tracks: everything that it could have taken."""
+    reason = one_line(options.reason) or "a token leaked"
+    daemon = await daemon_is_running(rotator.store)
+    swept = await sweep.begin(rotator.parts, scope, reason, Mode.EMERGENCY)
+    return await carry_out(rotator, swept, reason, _swept(options, reason), daemon=daemon)
+
+
+async def _with_others(
+    rotator: Rotator,
+    finding: Finding,
+    response: leak.Response,
+    options: LeakOptions,
+    scope: Scope,
+    *,
+    daemon: bool,
+) -> int:
+    """The leaked one first, and with it everything else that could have been taken."""
+    parts, reason = rotator.parts, one_line(options.reason) or "a copy of a token leaked"
+    question = f"Replace everything in {scope} now?"
+    if not confirmed(question, yes=options.yes):
+        raise InputError(
+            "nothing was done: it restarts machines and revokes values at once",
+            where="--everything",
+            next_step="say --yes",
+        )
+    leaked = response.credential.name if response.course is Course.ROTATE else None
+    kill = Kill(parts.clock.now())
+    swept = await sweep.begin(parts, scope, reason, Mode.EMERGENCY, leaked=leaked)
+    how = _swept(options, reason)
+    async with asyncio.TaskGroup() as group:
+        dying = _see_it_die(rotator, finding, response, kill, reason, quiet=options.as_json)
+        group.create_task(dying)
+        code = await carry_out(rotator, swept, reason, how, daemon=daemon)
+    return code if kill.seconds is not None else max(code, FAILED)
 
 
 def _left(response: leak.Response, options: LeakOptions, *, daemon: bool) -> int:
@@ -209,7 +268,11 @@ async def _see_it_die(
     response: leak.Response,
     kill: Kill,
     reason: str,
+    *,
+    quiet: bool = True,
 ) -> None:
+    """Watch that it goes, or revoke it beside what is under way; then try it until it is refused.
+    Told at once unless `quiet`."""
     parts, tokens = rotator.parts, rotator.client.leaked
     waits = response.course in (Course.ROTATE, Course.HASTEN)
     try:
@@ -225,6 +288,8 @@ async def _see_it_die(
             kill.seconds = (parts.clock.now() - kill.began).total_seconds()
     except (Refused, InputError) as error:
         kill.problem = str(error)
+    if not quiet:
+        _tell_kill(kill, finding)
 
 
 async def _gone_within(rotator: Rotator, version: Version) -> bool:
@@ -238,7 +303,7 @@ async def _gone_within(rotator: Rotator, version: Version) -> bool:
     return await leak.revoked(parts, version)
 
 
-def _tell_kill(kill: Kill, finding: Finding) -> None:
+def _tell_kill(kill: Kill, finding: Finding, *, next_step: bool = False) -> None:
     if kill.problem:
         say(f"NOT REVOKED: {kill.problem}")
     elif kill.seconds == 0:
@@ -249,8 +314,7 @@ def _tell_kill(kill: Kill, finding: Finding) -> None:
         say(f"{kill.how}, but FLY STILL ACCEPTS THE LEAKED TOKEN; try it again with --leaked")
     else:
         say(kill.how)
-    scope = {r.apps for r in finding.readings}
-    if scope and finding.version is not None and kill.seconds is not None:
+    if next_step and finding.readings and finding.version and kill.seconds is not None:
         credential = finding.version[0]
         app = credential.spec.params.get("app")
         what = f"--app {app}" if app else f"--org {credential.spec.organization}"
@@ -308,3 +372,14 @@ def _as_data(finding: Finding, response: leak.Response | None, kill: Kill) -> ob
         "problem": kill.problem or None,
         "refused_after_seconds": kill.seconds,
     }
+
+
+def _swept(options: LeakOptions, reason: str) -> SweepOptions:
+    return SweepOptions(
+        yes=True,
+        reason=reason,
+        mode=Mode.EMERGENCY,
+        dry_run=False,
+        wait=options.wait,
+        as_json=options.as_json,
+    )

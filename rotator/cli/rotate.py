@@ -69,13 +69,23 @@ def now(
     from rotator.cli.leaking import LeakOptions, rotate_leaked
     from rotator.cli.rotating import Selection, rotate_now
     from rotator.cli.session import run_async
+    from rotator.cli.sweeping import SweepOptions, replace_everything, scope_of
+    from rotator.domain.errors import InputError
     from rotator.domain.rotation import Mode
 
-    if leaked:
-        _refuse_with("--leaked", app, kind, plan, org, all_due, everything, dry_run)
-        options = LeakOptions(yes=yes, reason=reason, wait=not no_wait, as_json=as_json)
-        return run_async(rotate_leaked(names or [], options))
     mode = Mode.REVOKE_FIRST if revoke_first else Mode.EMERGENCY if emergency else Mode.NORMAL
+    scope = scope_of(app, org) if everything else None
+    if leaked:
+        _refuse_with("--leaked", kind, plan, all_due, dry_run, not everything and (app or org))
+        options = LeakOptions(yes, reason, not no_wait, as_json, scope)
+        return run_async(rotate_leaked(names or [], options))
+    if scope is not None:
+        _refuse_with("--everything", names, kind, plan, all_due)
+        whole = mode if revoke_first else Mode.EMERGENCY
+        swept = SweepOptions(yes, reason, whole, dry_run, not no_wait, as_json)
+        return run_async(replace_everything(scope, swept))
+    if org is not None:
+        raise InputError("goes with --everything", where="--org")
     selection = Selection(tuple(names or ()), app=app, kind=kind, all_due=all_due, plan=plan)
     return run_async(
         rotate_now(
@@ -89,7 +99,7 @@ def _refuse_with(option: str, *others: object) -> None:
 
     if any(others):
         raise InputError(
-            "it stands alone; --reason, --yes, --no-wait and --json go with it", where=option
+            "does not go with what else was chosen; see `rotator rotate now --help`", where=option
         )
 
 

@@ -52,10 +52,19 @@ async def same_value(parts: Parts, value: Secret) -> tuple[Credential, Version] 
 
 
 async def respond(
-    parts: Parts, credential: Credential, version: Version, reason: str, how: str
+    parts: Parts,
+    credential: Credential,
+    version: Version,
+    reason: str,
+    how: str,
+    *,
+    replaced_with_others: bool = False,
 ) -> Response:
     """Decide, and begin what the database alone can begin, in one transaction: a replacement, an
-    end of the overlap. `how` says for the audit log in what way the version was recognised."""
+    end of the overlap. `how` says for the audit log in what way the version was recognised.
+
+    A replacement is not begun where a sweep will do it, `replaced_with_others`.
+    """
     now = parts.clock.now()
     async with parts.store.unit() as unit:
         version = await unit.version(version.id)
@@ -66,7 +75,7 @@ async def respond(
             parts, credential, Action.LEAK_REPORTED, now, version=version.id, evidence=how
         )
         await unit.append(replace(event, reason=reason))
-        if decided is Course.ROTATE:
+        if decided is Course.ROTATE and not replaced_with_others:
             lists = parts.kinds[credential.spec.kind].issuer_lists
             mode = Mode.REVOKE_FIRST if lists else Mode.EMERGENCY
             wish = Wish(parts.actor, reason, ReasonCode.LEAKED.value, mode)

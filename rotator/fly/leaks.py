@@ -33,7 +33,7 @@ class LeakedTokens:
     async def accepted(self, value: Secret) -> Sequence[str] | None:
         """Ask Fly what it is."""
         try:
-            holders = await self._tokens.current(value)
+            holders = await self._tokens.current(value, action="leaked token")
         except Refused:
             return None
         return tuple(dict.fromkeys(each.organization for each in holders if each.organization))

@@ -255,8 +255,11 @@ class TokensApi:
             if after is None:
                 return found
 
-    async def current(self, token: Secret | None = None) -> Sequence[TokenHolder]:
+    async def current(
+        self, token: Secret | None = None, *, action: str = "current token"
+    ) -> Sequence[TokenHolder]:
         """Use a token once, harmlessly: what Fly says it is. Rotator's own where none is given.
+        Calls of one `action` queue up behind each other.
 
         Raises:
             Refused: Fly does not accept the token given.
@@ -266,7 +269,7 @@ class TokensApi:
             what="try a token" if token else "try the API token",
             method="GET",
             path="/v1/tokens/current",
-            action="current token",
+            action=action,
             of="",
             authorization=machines_authorization(token) if token else None,
         )
