@@ -26,7 +26,7 @@ _STYLES: Final = {
     Risk.LOW: "cyan",
     Risk.NOTE: "dim",
 }
-_FORMS: Final = {
+FORMS: Final = {
     Form.DISCHARGE: "a third party's word (discharge)",
     Form.FOREIGN: "a macaroon of another issuer",
     Form.PERSONAL: "personal token of a user",
@@ -59,7 +59,7 @@ def show_inspection(
     others = [each for each in bundle.members if each.form is not Form.PERMISSION]
     if others:
         rows = [
-            (f"member {each.place}", _FORMS[each.form], each.fingerprint or "-") for each in others
+            (f"member {each.place}", FORMS[each.form], each.fingerprint or "-") for each in others
         ]
         show(_grid(rows))
         say()

@@ -34,9 +34,9 @@ def inspect_token(
     source: Sequence[str], env: str | None, *, as_json: bool, fail_on: str | None
 ) -> int:
     """Read, tell, and say by the exit code whether it is as bad as `fail_on`."""
-    _refuse_tokens([*source, env or ""])
+    refuse_tokens([*source, env or ""])
     limit = _risk(fail_on)
-    text = _text(source, env)
+    text = token_text(source, env)
     try:
         bundle = read_bundle(text.reveal())
     except MacaroonError as error:
@@ -53,7 +53,7 @@ def inspect_token(
     return 1 if limit is not None and worst >= limit else 0
 
 
-def _refuse_tokens(arguments: Sequence[str]) -> None:
+def refuse_tokens(arguments: Sequence[str], how: str = _HOW) -> None:
     """A token on the command line is known to the shell's history and to `ps` by now."""
     for argument in arguments:
         if _LOOKS_LIKE_ONE.search(argument) and not Path(argument).is_file():
@@ -61,7 +61,7 @@ def _refuse_tokens(arguments: Sequence[str]) -> None:
                 "that is a token by its look: it is in the shell's history now, and everybody on "
                 "this machine could see it in the list of processes; delete that line, and "
                 "revoke the token unless nobody else uses this machine",
-                next_step=_HOW,
+                next_step=how,
             )
     if len(arguments) > 2 or (len(arguments) == 2 and arguments[0] and arguments[1]):
         raise InputError("give one source: a file, - or --env NAME", next_step=_HOW)
@@ -80,7 +80,7 @@ def _where(source: Sequence[str], env: str | None) -> str:
     return env or (source[0] if source and source[0] != "-" else "standard input")
 
 
-def _text(source: Sequence[str], env: str | None) -> Secret:
+def token_text(source: Sequence[str], env: str | None) -> Secret:
     """What is there, no more than a bundle's size, without the `NAME=` and quotes around it."""
     if env is not None:
         if env not in os.environ:

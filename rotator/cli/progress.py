@@ -76,15 +76,17 @@ async def follow(
     until: Callable[[RotationView, datetime], bool] = settled,
     live: bool | None = None,
     before: Snapshot | None = None,
+    quiet: bool = False,
 ) -> Snapshot:
     """Show rotations until each is settled, or `stop` is set; give the last snapshot.
 
-    What `before` has already is not told again line by line.
+    What `before` has already is not told again line by line. `quiet` shows nothing at all.
     """
-    with Progress(live=live) as progress:
+    with Progress(live=False if quiet else live) as progress:
         while True:
             snapshot = await take(store, rotation_ids, clock.now())
-            progress.update(partial(picture, snapshot), changes(before, snapshot))
+            lines = () if quiet else changes(before, snapshot)
+            progress.update(partial(picture, snapshot), lines)
             before = snapshot
             if all(until(view, snapshot.at) for view in snapshot.rotations) or stop.is_set():
                 return snapshot

@@ -27,6 +27,18 @@ def now(
     kind: Annotated[str | None, typer.Option(help="All credentials of this kind.")] = None,
     all_due: Annotated[bool, typer.Option("--all-due", help="All that are due.")] = False,
     reason: _REASON = "",
+    leaked: Annotated[
+        bool,
+        typer.Option(
+            "--leaked", help="A token leaked: read it from standard input, and make it worthless."
+        ),
+    ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--everything", help="With --app or --org: all that could have been taken."),
+    ] = False,
+    org: Annotated[str | None, typer.Option(help="With --everything: an organisation.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     emergency: Annotated[
         bool,
         typer.Option("--emergency", help="No overlap: revoke the old value once the new is in."),
@@ -48,18 +60,47 @@ def now(
     """Rotate credentials now, and show how it goes.
 
     A running daemon does the work; without one, this command does it itself.
+
+    --leaked tells which credential a found token is (also a narrowed copy, or one that rotator
+    does not track), replaces it and revokes it first. --everything replaces all that an attacker
+    could have taken from an app or an organisation, without an overlap, with one rollout for each
+    app; interrupted, the same command goes on with it.
     """
+    from rotator.cli.leaking import LeakOptions, rotate_leaked
     from rotator.cli.rotating import Selection, rotate_now
     from rotator.cli.session import run_async
+    from rotator.cli.sweeping import SweepOptions, replace_everything, scope_of
+    from rotator.domain.errors import InputError
     from rotator.domain.rotation import Mode
 
     mode = Mode.REVOKE_FIRST if revoke_first else Mode.EMERGENCY if emergency else Mode.NORMAL
+    scope = scope_of(app, org) if everything else None
+    if leaked:
+        _refuse_with("--leaked", kind, plan, all_due, dry_run, not everything and (app or org))
+        options = LeakOptions(yes, reason, not no_wait, as_json, scope)
+        return run_async(rotate_leaked(names or [], options))
+    if scope is not None:
+        _refuse_with("--everything", names, kind, plan, all_due)
+        whole = mode if revoke_first else Mode.EMERGENCY
+        swept = SweepOptions(yes, reason, whole, dry_run, not no_wait, as_json)
+        return run_async(replace_everything(scope, swept))
+    if org is not None:
+        raise InputError("goes with --everything", where="--org")
     selection = Selection(tuple(names or ()), app=app, kind=kind, all_due=all_due, plan=plan)
     return run_async(
         rotate_now(
             selection, mode, reason=reason, dry_run=dry_run, wait=not no_wait, as_json=as_json
         )
     )
+
+
+def _refuse_with(option: str, *others: object) -> None:
+    from rotator.domain.errors import InputError
+
+    if any(others):
+        raise InputError(
+            "does not go with what else was chosen; see `rotator rotate now --help`", where=option
+        )
 
 
 @rotate.command("show")

@@ -173,16 +173,37 @@ async def see_through(
     as_json: bool,
     before: Snapshot | None = None,
 ) -> int:
-    ids = [rotation.id for rotation in asked]
-    parts = rotator.parts
-    with _stop_on_interrupt(parts, daemon=daemon):
-        last = await (_watch if daemon else _work)(rotator, ids, before)
-    if parts.stopping.is_set() and not all(settled(v, last.at) for v in last.rotations):
-        _tell_interrupted(last)
-        return INTERRUPTED
+    last = await carried(rotator, asked, daemon=daemon, quiet=as_json, before=before)
     if as_json:
         print_json({"rotations": [view.rotation for view in last.rotations]})
-    else:
+    return told_code(rotator.parts, last, refused, daemon=daemon, quiet=as_json)
+
+
+async def carried(
+    rotator: Rotator,
+    asked: Sequence[Rotation],
+    *,
+    daemon: bool,
+    quiet: bool,
+    before: Snapshot | None = None,
+) -> Snapshot:
+    """Take rotations as far as a person would wait, here or by looking on at a daemon."""
+    ids = [rotation.id for rotation in asked]
+    with stop_on_interrupt(rotator.parts, daemon=daemon):
+        if daemon:
+            return await _watch(rotator, ids, before, quiet=quiet)
+        return await _work(rotator, ids, before, quiet=quiet)
+
+
+def told_code(
+    parts: Parts, last: Snapshot, refused: int, *, daemon: bool, quiet: bool = False
+) -> int:
+    """Tell how it went, unless that is told otherwise, and give the exit code."""
+    if parts.stopping.is_set() and not all(settled(v, last.at) for v in last.rotations):
+        if not quiet:
+            _tell_interrupted(last)
+        return INTERRUPTED
+    if not quiet:
         _tell_outcome(last, daemon=daemon)
     done = sum(good(view) for view in last.rotations)
     if done == len(last.rotations) and not refused:
@@ -191,25 +212,29 @@ async def see_through(
     return PARTLY if done or waiting else FAILED
 
 
-async def _watch(rotator: Rotator, ids: Sequence[str], before: Snapshot | None) -> Snapshot:
+async def _watch(
+    rotator: Rotator, ids: Sequence[str], before: Snapshot | None, *, quiet: bool
+) -> Snapshot:
     parts = rotator.parts
-    return await follow(rotator.store, parts.clock, ids, parts.stopping, before=before)
+    return await follow(rotator.store, parts.clock, ids, parts.stopping, before=before, quiet=quiet)
 
 
-async def _work(rotator: Rotator, ids: Sequence[str], before: Snapshot | None) -> Snapshot:
+async def _work(
+    rotator: Rotator, ids: Sequence[str], before: Snapshot | None, *, quiet: bool
+) -> Snapshot:
     """Advance the rotations here, side by side, while they are shown."""
-    parts = rotator.parts
-    room = asyncio.Semaphore(parts.limits.concurrency)
-
-    async def drive(rotation_id: str) -> None:
-        async with room:
-            await _drive(parts, rotation_id)
-
+    room = asyncio.Semaphore(rotator.parts.limits.concurrency)
     async with asyncio.TaskGroup() as group:
         for each in ids:
-            group.create_task(drive(each))
-        watching = group.create_task(_watch(rotator, ids, before))
+            group.create_task(drive(rotator.parts, each, room))
+        watching = group.create_task(_watch(rotator, ids, before, quiet=quiet))
     return watching.result()
+
+
+async def drive(parts: Parts, rotation_id: str, room: asyncio.Semaphore) -> None:
+    """Take one rotation as far as a person would wait for it, when there is room."""
+    async with room:
+        await _drive(parts, rotation_id)
 
 
 async def _drive(parts: Parts, rotation_id: str) -> None:
@@ -244,7 +269,7 @@ async def _pause(parts: Parts, seconds: float) -> None:
 
 
 @contextmanager
-def _stop_on_interrupt(parts: Parts, *, daemon: bool) -> Iterator[None]:
+def stop_on_interrupt(parts: Parts, *, daemon: bool) -> Iterator[None]:
     """The first Ctrl-C ends after the step in hand; a second one ends at once."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None

@@ -38,7 +38,10 @@ def simulate(
     ] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write the port there.")] = None,
 ) -> int:
-    """Run a simulated Fly on this machine, to rotate against."""
+    """Run a simulated Fly on this machine, to rotate against.
+
+    Prints the variables that point rotator, and flyctl, at it.
+    """
     from rotator.simulator.server import serve
 
     serve(host, port, seed, speed=speed, token_file=token_file, port_file=port_file)

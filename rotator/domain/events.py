@@ -83,6 +83,8 @@ class Action(StrEnum):
     TARGET_CHANGED = "target.changed"
     TARGET_CONTESTED = "target.contested"
     TARGET_SETTLED = "target.settled"
+    LEAK_REPORTED = "leak.reported"
+    LEAK_REVOKED = "leak.revoked"
     LEFTOVER_FOUND = "leftover.found"
     LEFTOVER_REVOKED = "leftover.revoked"
     ROTATION_REQUESTED = "rotation.requested"

@@ -105,6 +105,7 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         gone=OTHER,
     ),
     **_entity("target", changed=UPDATE, contested=SUSPEND, settled=RESUME),
+    **_entity("leak", reported=READ, revoked=DELETE),
     **_entity("leftover", found=READ, revoked=DELETE),
     **_entity(
         "rotation",
@@ -175,6 +176,7 @@ SEVERE: Final[Mapping[Action, int]] = {
     Action.VERSION_GONE: 4,
     Action.VERSION_EXPIRED: 4,
     Action.CREDENTIAL_TAINTED: 4,
+    Action.LEAK_REPORTED: 4,
     Action.TARGET_CONTESTED: 4,
     Action.TARGET_CHANGED: 3,
     Action.VERSION_TOO_OLD: 3,

@@ -14,6 +14,8 @@ class ReasonCode(StrEnum):
     MANUAL = "manual"
     EMERGENCY = "emergency"
     TAINTED = "tainted"
+    LEAKED = "leaked"
+    SWEEP = "sweep"
     SCHEDULE = "schedule"
     MAX_AGE = "max-age"
     NEVER_ROTATED = "never-rotated"
@@ -50,6 +52,8 @@ _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.MANUAL: ("somebody asked for it", None),
     ReasonCode.EMERGENCY: ("somebody asked for it in an emergency", None),
     ReasonCode.TAINTED: ("it is assumed to have leaked", None),
+    ReasonCode.LEAKED: ("a copy of it was found where it should not be", None),
+    ReasonCode.SWEEP: ("everything that an attacker could have taken is replaced", None),
     ReasonCode.SCHEDULE: ("its schedule says so", None),
     ReasonCode.MAX_AGE: ("it has reached its maximum age", None),
     ReasonCode.NEVER_ROTATED: ("it has no value yet", None),

@@ -166,7 +166,8 @@ class Unit(LogUnit, Protocol):
         ...
 
     async def runnable(self, now: datetime, limit: int) -> Sequence[Rotation]:
-        """Rotations with `resume_at <= now` and no live claim, oldest wish first."""
+        """Rotations with `resume_at <= now` and no live claim: emergencies first, then the oldest
+        wish."""
         ...
 
     async def claim(self, rotation_id: str, worker_id: str, ttl: timedelta) -> Claim | None:

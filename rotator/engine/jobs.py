@@ -156,22 +156,23 @@ async def _queued_if_due(parts: Parts, credential: Credential, now: datetime) ->
 
 @dataclass
 class Runner:
-    """Advances rotations side by side, up to the concurrency limit, each at most once here."""
+    """Advances rotations side by side, up to the concurrency limit, each at most once here.
+
+    An emergency does not wait for routine: it has a limit of its own.
+    """
 
     parts: Parts
 
     def __post_init__(self) -> None:
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, Mode] = {}
 
     async def run_ready(self) -> int:
         """Advance every rotation that wants a worker now, until none does. Gives how many."""
         done = 0
         async with asyncio.TaskGroup() as group:
             while not self.parts.stopping.is_set():
-                free = self.parts.limits.concurrency - len(self._under_way)
-                ready = await self._ready(max(free, 0))
-                for rotation in ready:
-                    self._under_way.add(rotation.id)
+                for rotation in await self._ready():
+                    self._under_way[rotation.id] = rotation.mode
                     group.create_task(self._advance(rotation.id))
                     done += 1
                 if not self._under_way:
@@ -179,13 +180,19 @@ class Runner:
                 await self.parts.clock.sleep(READY_SECONDS)
         return done
 
-    async def _ready(self, room: int) -> Sequence[Rotation]:
-        if room == 0:
+    async def _ready(self) -> Sequence[Rotation]:
+        limits, busy = self.parts.limits, len(self._under_way)
+        routine = sum(mode is Mode.NORMAL for mode in self._under_way.values())
+        most = max(limits.concurrency, limits.emergency_concurrency)
+        if busy >= most:
             return ()
         now = self.parts.clock.now()
         async with self.parts.store.view() as unit:
-            found = await unit.runnable(now, room + len(self._under_way))
-        return [r for r in found if r.id not in self._under_way][:room]
+            found = await unit.runnable(now, most + busy)
+        new = [r for r in found if r.id not in self._under_way]
+        urgent = [r for r in new if r.mode is not Mode.NORMAL]
+        calm = [r for r in new if r.mode is Mode.NORMAL]
+        return [*urgent[: most - busy], *calm[: max(0, limits.concurrency - routine)]]
 
     async def _advance(self, rotation_id: str) -> None:
         try:
@@ -195,7 +202,7 @@ class Runner:
             _log.warning("rotation %s: %s; it is taken up again soon", rotation_id, error)
             await self.parts.clock.sleep(2)
         finally:
-            self._under_way.discard(rotation_id)
+            self._under_way.pop(rotation_id, None)
 
 
 async def recover(parts: Parts) -> Sequence[str]:

@@ -27,8 +27,9 @@ from rotator.domain.rotation import Actor
 class Limits:
     """Bounds of the engine, all of them named.
 
-    `concurrency` counts rotations at once, `machines_at_once` machines that are worked on at once;
-    `catch_up_gap` lies between two rotations that were missed, where there are many of them;
+    `concurrency` counts rotations at once, `emergency_concurrency` those that are no routine (they
+    mostly wait for Fly), `machines_at_once` machines that are worked on at once; `catch_up_gap`
+    lies between two rotations that were missed, where there are many of them;
     `list_lag` is how long a list of Fly's may hide what exists.
     """
 
@@ -40,11 +41,13 @@ class Limits:
     longest_poll: timedelta = timedelta(seconds=5)
     list_lag: timedelta = timedelta(seconds=60)
     concurrency: int = 8
+    emergency_concurrency: int = 128
     machines_at_once: int = 1024
     step_timeout: timedelta = timedelta(minutes=10)
     rollout_timeout: timedelta = timedelta(hours=4)
     rollout_passes: int = 10
     companions_wait: timedelta = timedelta(seconds=60)
+    sweep_companions_wait: timedelta = timedelta(minutes=5)
     reread_attempts: int = 4
     rollbacks_in_a_row: int = 3
     retry_after_rollback: timedelta = timedelta(hours=6)

@@ -36,12 +36,14 @@ from rotator.engine.step import version_of
 
 @dataclass(frozen=True)
 class Wish:
-    """Why and how a credential shall be rotated."""
+    """Why and how a credential shall be rotated. `asked_at` is given where several rotations are of
+    one wish; they have it in common."""
 
     actor: Actor
     reason: str
     reason_code: str
     mode: Mode = Mode.NORMAL
+    asked_at: datetime | None = None
 
 
 async def request_rotation(parts: Parts, name: str, wish: Wish) -> Rotation:
@@ -78,7 +80,7 @@ async def queue(parts: Parts, unit: Unit, credential: Credential, wish: Wish) ->
         reason_code=wish.reason_code,
         old_version_id=old.id if old else None,
         new_version_id=None,
-        requested_at=now,
+        requested_at=wish.asked_at or now,
         resume_at=now,
     )
     steps = planned_steps(credential.spec, wish.mode, rotation.id, parts.new_id)

@@ -18,6 +18,7 @@ from rotator.fly.certificates import CertificatesApi
 from rotator.fly.counting import CallCounter
 from rotator.fly.fleet import FlyFleet
 from rotator.fly.graphql import Graphql
+from rotator.fly.leaks import LeakedTokens
 from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
@@ -65,6 +66,7 @@ class FlyClient:
         self.certificates = CertificatesApi(machines)
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
+        self.leaked = LeakedTokens(self.tokens)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
         self.witness = FlyWitness(graphql)

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel
 
 from rotator.domain.errors import NotAllowed, NotFound, Refused, RotatorError, Unavailable
+from rotator.domain.secret import Secret
 from rotator.fly.call import CHANGE_SECONDS, READ_SECONDS, Answer, Call, Effect
 from rotator.fly.failures import lost
 from rotator.fly.parsing import parse
@@ -49,8 +50,10 @@ class Graphql:
         variables: Mapping[str, object],
         *,
         effect: Effect = Effect.READ,
+        authorization: Secret | None = None,
     ) -> tuple[M, str | None]:
-        """Run the document `name`; give its data as `model`, and Fly's request id.
+        """Run the document `name`; give its data as `model`, and Fly's request id. Authorised by
+        rotator's own token where no other is given.
 
         Raises:
             RotatorError: any entry in `errors` decides, also beside partial data.
@@ -63,6 +66,7 @@ class Graphql:
             of="",
             effect=effect,
             body={"query": document(name), "variables": dict(variables), "operationName": name},
+            authorization=authorization,
             timeout_seconds=READ_SECONDS if effect is Effect.READ else CHANGE_SECONDS,
         )
         answer = await self._transport.send(call, check=lambda answer: _refusal(call, answer))

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from rotator.domain.errors import NotAllowed, NotFound, Refused
 from rotator.domain.secret import Secret
-from rotator.fly.auth import machines_authorization
+from rotator.fly.auth import graphql_authorization, machines_authorization
 from rotator.fly.call import Call, Effect
 from rotator.fly.graphql import PAGE_SIZE, Graphql
 from rotator.fly.limits import APP_ACTIONS
@@ -79,6 +79,14 @@ class _CreateData(FlyModel):
 
 class _DeleteData(FlyModel):
     payload: Mapping[str, object] | None = Field(alias="deleteLimitedAccessToken")
+
+
+class _LogOutPayload(FlyModel):
+    ok: bool
+
+
+class _LogOutData(FlyModel):
+    payload: _LogOutPayload = Field(alias="logOut")
 
 
 class _User(FlyModel):
@@ -195,6 +203,28 @@ class TokensApi:
             effect=Effect.IDEMPOTENT,
         )
 
+    async def delete_presented(self, member: Secret) -> None:
+        """Revoke a token by its text, whoever made it. `NotFound` where Fly does not know it."""
+        await self._graphql.run(
+            "DeleteLimitedAccessToken",
+            _DeleteData,
+            "revoke the token",
+            {"input": {"token": member.reveal()}},
+            effect=Effect.IDEMPOTENT,
+        )
+
+    async def sign_out(self, token: Secret) -> None:
+        """Let a token give itself up, as `fly tokens revoke supplied` does: the call is authorised
+        by that token and not by ours. `NotAllowed` where Fly does not accept it any more."""
+        await self._graphql.run(
+            "LogOut",
+            _LogOutData,
+            "let the token give itself up",
+            {"input": {}},
+            effect=Effect.IDEMPOTENT,
+            authorization=graphql_authorization(token),
+        )
+
     async def of_app(self, app: str) -> Sequence[ListedToken]:
         """All tokens of an app, revoked and expired ones included."""
         found: list[ListedToken] = []
@@ -231,8 +261,11 @@ class TokensApi:
             if after is None:
                 return found
 
-    async def current(self, token: Secret | None = None) -> Sequence[TokenHolder]:
+    async def current(
+        self, token: Secret | None = None, *, action: str = "current token"
+    ) -> Sequence[TokenHolder]:
         """Use a token once, harmlessly: what Fly says it is. Rotator's own where none is given.
+        Calls of one `action` queue up behind each other.
 
         Raises:
             Refused: Fly does not accept the token given.
@@ -242,7 +275,7 @@ class TokensApi:
             what="try a token" if token else "try the API token",
             method="GET",
             path="/v1/tokens/current",
-            action="current token",
+            action=action,
             of="",
             authorization=machines_authorization(token) if token else None,
         )

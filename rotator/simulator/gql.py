@@ -40,6 +40,8 @@ _MUTATIONS: dict[str, Callable[[Context, Json], Json]] = {
     "removeWireGuardPeer": mutations.remove_wire_guard_peer,
     "validateWireGuardPeers": mutations.validate_wire_guard_peers,
     "issueCertificate": ssh.issue_certificate,
+    "checkCertificate": mutations.check_certificate,
+    "logOut": mutations.log_out,
 }
 
 
@@ -123,6 +125,18 @@ def _root(context: Context) -> Json:
             raise refused("Could not find App", "NOT_FOUND")
         return views.app_view(context, found)
 
+    def apps(_: object, **args: object) -> Json:
+        wanted = args.get("organizationId")
+        seen = [
+            org
+            for org in world.organizations.values()
+            if wanted in (None, org.id) and context.principal.may(Access(org.number))
+        ]
+        if not seen:
+            raise refused("Not authorized to access this organization", "UNAUTHORIZED")
+        found = [each for each in world.apps.values() if each.org in seen and not args.get("role")]
+        return connection(found, lambda each: views.app_view(context, each), args)
+
     def organization(_: object, **args: object) -> Json:
         for org in world.organizations.values():
             if args.get("id") == org.id or org.slug in (args.get("slug"), args.get("name")):
@@ -138,6 +152,8 @@ def _root(context: Context) -> Json:
 
     fields: Json = {
         "app": app,
+        "apps": apps,
+        "latestImageDetails": _latest_image_details,
         "organization": organization,
         "organizations": organizations,
         "viewer": lambda _: views.principal_view(context.principal),
@@ -146,6 +162,11 @@ def _root(context: Context) -> Json:
     }
     fields.update({name: _mutation(context, effect) for name, effect in _MUTATIONS.items()})
     return fields
+
+
+def _latest_image_details(_: object, **_args: object) -> Json:
+    """Fly knows the images that it makes itself, and none of an app's own."""
+    raise refused("Unknown repository", "NOT_FOUND")
 
 
 def _mutation(context: Context, effect: Callable[[Context, Json], Json]) -> Callable[..., Json]:

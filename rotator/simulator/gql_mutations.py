@@ -9,10 +9,12 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.fly import macaroon
-from rotator.fly.macaroon import CREATE, DELETE
+from rotator.fly.access import Access
+from rotator.fly.macaroon import CREATE, DELETE, WRITE
 from rotator.simulator import ids, tokens
+from rotator.simulator.gql_certificates import certificate_view, hostname_check
 from rotator.simulator.gql_paging import refused
-from rotator.simulator.gql_views import WIRE_GUARD, Context, token_view
+from rotator.simulator.gql_views import WIRE_GUARD, Context, app_view, token_view
 from rotator.simulator.model import REGIONS, App, Json, Organization, Peer, Token
 from rotator.simulator.world import World
 
@@ -55,6 +57,15 @@ def delete_limited_access_token(context: Context, given: Json) -> Json:
     by = given.get("revokedBy")
     tokens.revoke(context.world, token, by if isinstance(by, str) else context.principal.email)
     return answer(given, token=token.macaroon.encode(), revokedBy=token.revoked_by)
+
+
+def log_out(context: Context, given: Json) -> Json:
+    """Revoke the very tokens that the caller presents: no right is needed to give one's own up."""
+    for verified in context.principal.verified:
+        record = tokens.find(context.world, verified.token)
+        if record is not None:
+            tokens.revoke(context.world, record, context.principal.email)
+    return answer(given, ok=True)
 
 
 def add_wire_guard_peer(context: Context, given: Json) -> Json:
@@ -109,6 +120,25 @@ def validate_wire_guard_peers(context: Context, given: Json) -> Json:
         given,
         validPeerIps=[address for address in addresses if address in known],
         invalidPeerIps=[address for address in addresses if address not in known],
+    )
+
+
+def check_certificate(context: Context, given: Json) -> Json:
+    """Look at a hostname's DNS once more."""
+    app = context.world.apps.get(str(given["appId"]))
+    if app is None or not context.may_read(app):
+        raise refused("Could not find App", "NOT_FOUND")
+    wanted = Access(app.org.number, WRITE, app=app.number, mutation="checkCertificate")
+    if not context.principal.may(wanted):
+        raise refused("Not authorized to check this certificate", "UNAUTHORIZED")
+    certificate = app.certificates.get(str(given["hostname"]))
+    if certificate is None:
+        raise refused("Could not find Certificate", "NOT_FOUND")
+    return answer(
+        given,
+        app=app_view(context, app),
+        certificate=certificate_view(certificate),
+        check=hostname_check(certificate),
     )
 
 

@@ -12,13 +12,13 @@ from datetime import timedelta
 from rotator.fly.access import Access
 from rotator.fly.macaroon import READ
 from rotator.simulator import tokens
+from rotator.simulator.gql_certificates import certificate_view
 from rotator.simulator.gql_paging import connection, refused
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import (
     GONE_STATES,
     REGIONS,
     App,
-    Certificate,
     Json,
     Organization,
     Peer,
@@ -30,6 +30,8 @@ from rotator.simulator.model import (
 from rotator.simulator.world import World
 
 WIRE_GUARD = "wg"
+ADDRESS = "2a09:8280:1::1"
+SHARED_ADDRESS = "66.241.124.10"
 UNAUTHENTICATED = "You must be authenticated to view this."
 
 
@@ -94,6 +96,12 @@ def organization_view(context: Context, org: Organization) -> Json:
         "rawSlug": org.slug,
         "type": "SHARED",
         "viewerRole": "admin",
+        "paidPlan": True,
+        "billable": True,
+        "addOnSsoLink": None,
+        "provisionsBetaExtensions": False,
+        "remoteBuilderImage": "docker-hub-mirror.fly.io/flyio/rchab:sha",
+        "remoteBuilderApp": None,
         "apps": apps,
         "limitedAccessTokens": limited_access_tokens,
         "wireGuardPeers": peers,
@@ -111,9 +119,10 @@ def app_view(context: Context, app: App) -> Json:
     def certificates(_: object, **args: object) -> Json:
         wanted = args.get("filter") or ""
         found = [c for c in app.certificates.values() if str(wanted) in c.hostname]
-        return connection(found, _certificate_view, args)
+        return connection(found, certificate_view, args)
 
     deployed = any(m.state not in GONE_STATES for m in app.machines.values())
+    newest = _release_view(app, app.releases[-1]) if app.releases else None
     return {
         "__typename": "App",
         "id": app.name,
@@ -130,9 +139,18 @@ def app_view(context: Context, app: App) -> Json:
         "secrets": lambda _: [_secret_view(app, secret) for secret in app.secrets.values()],
         "certificates": certificates,
         "limitedAccessTokens": limited_access_tokens,
-        "currentReleaseUnprocessed": _release_view(app.releases[-1]) if app.releases else None,
-        "config": {"__typename": "AppConfig", "definition": {"app": app.name}},
+        "currentRelease": newest and {**newest, "__typename": "Release"},
+        "currentReleaseUnprocessed": newest,
+        "config": {"__typename": "AppConfig", "definition": _definition(app)},
         "currentLock": None,
+        "appUrl": f"https://{app.name}.fly.dev",
+        "cnameTarget": f"{app.name}.fly.dev",
+        "role": None,
+        "version": app.releases[-1].version if app.releases else 0,
+        "imageDetails": None,
+        "ipAddresses": lambda _, **args: connection(_addresses(app), lambda each: each, args),
+        "sharedIpAddress": SHARED_ADDRESS,
+        "hostIssues": lambda _, **args: connection([], lambda each: each, args),
     }
 
 
@@ -188,6 +206,7 @@ def user_view(email: str) -> Json:
         "id": f"user:{email}",
         "email": email,
         "name": email.partition("@")[0],
+        "enablePaidHobby": False,
         "avatarUrl": "",
         "trust": "HIGH",
     }
@@ -233,9 +252,31 @@ def _secret_view(app: App, secret: Secret) -> Json:
     }
 
 
-def _release_view(release: Release) -> Json:
+def _definition(app: App) -> Json:
+    return {"app": app.name}
+
+
+def _addresses(app: App) -> list[Json]:
+    """An app's own addresses; the shared one is a field beside them."""
+    row: Json = {
+        "__typename": "IPAddress",
+        "id": f"ip:{app.number}",
+        "address": ADDRESS,
+        "type": "v6",
+        "region": "global",
+        "createdAt": rfc3339(app.created_at),
+        "network": None,
+        "serviceName": None,
+    }
+    return [row]
+
+
+def _release_view(app: App, release: Release) -> Json:
     return {
         "__typename": "ReleaseUnprocessed",
+        "configDefinition": _definition(app),
+        "evaluationId": None,
+        "inProgress": release.status in {"pending", "running"},
         "id": release.id,
         "version": release.version,
         "status": "complete",
@@ -246,38 +287,3 @@ def _release_view(release: Release) -> Json:
         "createdAt": rfc3339(release.created_at),
         "user": user_view(release.user_email),
     }
-
-
-def _certificate_view(certificate: Certificate) -> Json:
-    configured = certificate.configured
-    names = (
-        "isConfigured isAcmeDnsConfigured isAcmeAlpnConfigured isAcmeHttpConfigured "
-        "configured acmeDnsConfigured acmeAlpnConfigured"
-    )
-    return {
-        "__typename": "AppCertificate",
-        "id": f"certificate:{certificate.hostname}",
-        "hostname": certificate.hostname,
-        "clientStatus": "Ready" if configured else "Awaiting configuration",
-        "source": "fly",
-        "certificateAuthority": "lets_encrypt",
-        "createdAt": rfc3339(certificate.created_at),
-        "dnsProvider": "simulated",
-        "issued": lambda _, **args: _issued(certificate, args),
-        **dict.fromkeys(names.split(), configured),
-    }
-
-
-def _issued(certificate: Certificate, args: dict[str, object]) -> Json:
-    kinds = ["rsa", "ecdsa"] if certificate.configured else []
-
-    def view(kind: str) -> Json:
-        return {
-            "__typename": "Certificate",
-            "id": f"{kind}:{certificate.hostname}",
-            "hostname": certificate.hostname,
-            "type": kind,
-            "expiresAt": rfc3339(certificate.expires_at),
-        }
-
-    return connection(kinds, view, args)

@@ -53,6 +53,7 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
     ("POST", f"{_MACHINE}/exec", rest_machines.exec_machine, NORMAL),
     ("GET", f"{_MACHINE}/lease", rest_leases.get_lease, NORMAL),
     ("GET", f"{_MACHINE}/events", rest_machines.list_events, NORMAL),
+    ("GET", f"{_MACHINE}/ps", rest_machines.list_processes, NORMAL),
     ("GET", f"{_MACHINE}/versions", rest_machines.list_versions, NORMAL),
     ("GET", f"{_MACHINE}/metadata", rest_machines.get_metadata, NORMAL),
     ("PUT", f"{_MACHINE}/metadata", rest_machines.put_metadata, NORMAL),
@@ -60,14 +61,19 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
     ("GET", f"{_MACHINE}/metadata/{{key}}", rest_machines.get_metadata_value, NORMAL),
     ("POST", f"{_MACHINE}/metadata/{{key}}", rest_machines.set_metadata_value, NORMAL),
     ("DELETE", f"{_MACHINE}/metadata/{{key}}", rest_machines.delete_metadata_value, NORMAL),
+    ("GET", f"{_APP}/volumes", rest_apps.list_volumes, NORMAL),
+    ("GET", f"{_APP}/ip_assignments", rest_apps.list_addresses, NORMAL),
     ("GET", "/orgs/{org}/machines", rest_apps.list_org_machines, NORMAL),
     ("GET", "/tokens/current", rest_apps.current_token, None),
     ("GET", "/platform/regions", rest_apps.regions, None),
 )
 
 
-_RELEASES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
+_BESIDE_GRAPHQL: tuple[tuple[str, str, Handler, Rate | None], ...] = (
+    ("GET", "/organizations", rest_apps.list_organizations, None),
+    ("GET", "/organizations/{org}", rest_apps.get_organization, None),
     ("POST", "/releases", rest_releases.create_release, None),
+    ("GET", "/releases/all_current", rest_releases.all_current, None),
     ("PATCH", "/releases/{release}", rest_releases.change_release, None),
     ("GET", f"{_APP}/releases", rest_releases.list_releases, NORMAL),
     ("GET", f"{_APP}/releases/current", rest_releases.current_release, NORMAL),
@@ -75,12 +81,12 @@ _RELEASES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
 
 
 def routes(world: World) -> list[Route]:
-    """Every route under /v1, and those of releases under /api/v1."""
+    """Every route under /v1, and those of organizations and releases under /api/v1."""
     machines = [
         endpoint(world, method, path, handler, rate=rate) for method, path, handler, rate in _ROUTES
     ]
-    releases = [
+    beside = [
         endpoint(world, method, path, handler, rate=rate, prefix="/api/v1")
-        for method, path, handler, rate in _RELEASES
+        for method, path, handler, rate in _BESIDE_GRAPHQL
     ]
-    return [*machines, *releases]
+    return [*machines, *beside]

@@ -10,6 +10,7 @@ from rotator.fly.macaroon import READ, WRITE
 from rotator.simulator import app_secrets, tokens
 from rotator.simulator.api import Call, ok, whole_number
 from rotator.simulator.errors import ApiError
+from rotator.simulator.gql_views import ADDRESS, SHARED_ADDRESS
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import GONE_STATES, REGIONS, App, Json, Machine, Organization
 from rotator.simulator.views import app_view
@@ -112,6 +113,52 @@ def _writer(call: Call) -> str:
 async def current_token(call: Call) -> Response:
     """GET what the caller's own tokens are; any genuine token may ask."""
     return ok({"tokens": [_token_info(call, token) for token in call.principal.tokens]})
+
+
+async def list_volumes(call: Call) -> Response:
+    """GET volumes: no app here has one."""
+    call.app()
+    return ok([])
+
+
+async def list_addresses(call: Call) -> Response:
+    """GET the addresses under which an app is reached."""
+    at = rfc3339(call.app().created_at)
+    v6: Json = {"ip": ADDRESS, "region": "global", "shared": False, "created_at": at}
+    v4: Json = {"ip": SHARED_ADDRESS, "region": "global", "shared": True, "created_at": at}
+    return ok({"ips": [v6, v4]})
+
+
+async def list_organizations(call: Call) -> Response:
+    """GET the organizations that the caller may see."""
+    seen = [
+        organization_view(org)
+        for org in call.world.organizations.values()
+        if call.principal.may(Access(org.number, READ))
+    ]
+    return ok({"organizations": seen})
+
+
+async def get_organization(call: Call) -> Response:
+    """GET one organization."""
+    return ok({"organization": organization_view(_organization(call, call.path("org")))})
+
+
+def organization_view(org: Organization) -> Json:
+    """An organization, as flyctl's "ui-ex" has it."""
+    return {
+        "id": org.id,
+        "internal_numeric_id": org.number,
+        "slug": org.slug,
+        "raw_slug": org.slug,
+        "name": org.name,
+        "paid_plan": True,
+        "personal": False,
+        "billable": True,
+        "billing_status": "CURRENT",
+        "provisions_beta_extensions": False,
+        "remote_builder_image": "",
+    }
 
 
 async def regions(call: Call) -> Response:

@@ -153,6 +153,20 @@ async def list_events(call: Call) -> Response:
     return ok([event_view(event) for event in call.machine().events[:limit]])
 
 
+async def list_processes(call: Call) -> Response:
+    """GET the processes in a machine that is up: its program, listening where its services say."""
+    machine = call.machine()
+    if machine.state != "started":
+        raise ApiError(412, "failed_precondition: machine not running")
+    services = machine.config.get("services")
+    sockets = [
+        {"proto": "tcp", "address": f"[::]:{each.get('internal_port', 8080)}"}
+        for each in (services if isinstance(services, list) else [])
+    ]
+    program: Json = {"pid": 640, "stime": 0, "rtime": 0, "command": "/app", "directory": "/"}
+    return ok([{**program, "cpu": 0, "rss": 0, "listen_sockets": sockets}])
+
+
 async def list_versions(call: Call) -> Response:
     """GET versions, newest first."""
     versions = call.machine().versions

@@ -44,7 +44,7 @@ async def change_release(call: Call) -> Response:
                 if status not in STATUSES:
                     raise ApiError(422, "unprocessable: unknown status")
                 release.status = str(status)
-                return ok({"release": release_view(release)})
+                return ok(_either_way(release))
     raise ApiError(404, "release not found")
 
 
@@ -58,8 +58,24 @@ async def current_release(call: Call) -> Response:
     """GET the newest release that is complete."""
     for release in reversed(call.app().releases):
         if release.status == "complete":
-            return ok({"release": release_view(release)})
+            return ok(_either_way(release))
     raise ApiError(404, "release not found")
+
+
+async def all_current(call: Call) -> Response:
+    """GET when each app that the caller may see was released last."""
+    seen = [
+        app
+        for app in call.world.apps.values()
+        if app.releases and call.principal.may(Access(app.org.number, READ, app=app.number))
+    ]
+    return ok({app.name: rfc3339(app.releases[-1].created_at) for app in seen})
+
+
+def _either_way(release: Release) -> Json:
+    """flyctl reads these two answers without an envelope; others look for one."""
+    view = release_view(release)
+    return {**view, "release": view}
 
 
 def release_view(release: Release) -> Json:
@@ -71,7 +87,7 @@ def release_view(release: Release) -> Json:
         "in_progress": release.status in {"pending", "running"},
         "status": release.status,
         "strategy": release.strategy,
-        "user": {"email": release.user_email},
+        "user": release.user_email,
         "created_at": rfc3339(release.created_at),
         "image_ref": release.image_ref,
     }

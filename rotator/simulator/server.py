@@ -18,6 +18,8 @@ import uvicorn
 from rotator.simulator.app import build_world, create_app
 
 SHUTDOWN_SECONDS = 2
+QUIET_FLYCTL = "FLY_NO_UPDATE_CHECK=1 FLY_SEND_METRICS=0"
+"""Keeps flyctl from calling home beside its commands."""
 
 
 def serve(
@@ -31,7 +33,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 takes a free one; the token file is made 0600.
 
-    Blocks. Prints one line: where it listens and how to point rotator at it. Raises OSError
+    Blocks. Prints where it listens and how to point rotator and flyctl at it. Raises OSError
     when it can't listen or can't write a file.
     """
     with _quiet_signals():
@@ -42,6 +44,8 @@ async def _serve(
     host: str, port: int, seed: int, speed: float, files: tuple[Path | None, Path | None]
 ) -> None:
     world, operator_token = build_world(seed, lambda: datetime.now(UTC), asyncio.sleep, speed)
+    # flyctl makes more than three calls on one app within a second, and gives up at a 429.
+    world.switches.app_actions_share_bucket = False
     listener = _listen(host, port)
     with listener:
         bound = int(listener.getsockname()[1])
@@ -61,13 +65,16 @@ async def _serve(
 
 
 def announcement(host: str, port: int, token_file: Path | None, token: str) -> str:
-    """The one line that says where the simulator is and how rotator gets there."""
+    """Where the simulator is and how rotator and flyctl get there: three lines."""
     shown = f"[{host}]" if ":" in host else host
     base = f"http://{shown}:{port}"
     value = f'"$(cat {token_file})"' if token_file is not None else f'"{token}"'
+    rotator = f"ROTATOR_MACHINES_API_URL={base} ROTATOR_GRAPHQL_API_URL={base}"
+    flyctl = f"FLY_API_BASE_URL={base} FLY_FLAPS_BASE_URL={base} FLY_UIEX_BASE_URL={base}"
     return (
-        f"{base}  ROTATOR_MACHINES_API_URL={base} ROTATOR_GRAPHQL_API_URL={base} "
-        f"FLY_API_TOKEN={value}"
+        f"a simulated Fly, organisation acme, at {base}\n"
+        f"for rotator:  export {rotator} FLY_API_TOKEN={value}\n"
+        f"for flyctl:   export {flyctl} FLY_API_TOKEN={value} {QUIET_FLYCTL}"
     )
 
 

@@ -27,7 +27,8 @@ class Switches:
     min_secrets_version_unknown: Literal["refuse", "accept"] = "refuse"
     """What an update with a `min_secrets_version` that the app has not reached gets."""
     app_actions_share_bucket: bool = True
-    """All actions on one app count against one rate limit, not one limit for each action."""
+    """All actions on one app count against one rate limit, not one limit for each action. Off in
+    the simulator that is served, since flyctl could not live with it."""
     org_token_list_has_app_tokens: bool = True
     """An organization's list of tokens also shows those that are limited to one app."""
     tokens_have_discharges: bool = True

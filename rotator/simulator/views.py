@@ -28,6 +28,8 @@ def app_view(app: App) -> Json:
         "status": "deployed" if living else "pending",
         "machine_count": len(living),
         "volume_count": 0,
+        "cname_target": f"{app.name}.fly.dev",
+        "app_role": "",
         "organization": {
             "name": app.org.name,
             "slug": app.org.slug,

@@ -13,6 +13,7 @@ from rotator.domain.rotation import (
     ACTIVE,
     ENDED,
     Claim,
+    Mode,
     Rotation,
     RotationState,
     Step,
@@ -94,13 +95,13 @@ class JournalUnit(UnitBase):
             raise LookupError(f"rotation {rotation_id}")
 
     async def runnable(self, now: datetime, limit: int) -> Sequence[Rotation]:
-        """By the index on resume_at."""
+        """By the index on resume_at; what is urgent comes first among those that are ready."""
         at = await self.database_now()
         free = or_(rotations.c.claim_expires_at.is_(None), rotations.c.claim_expires_at <= at)
         query = (
             select(rotations)
             .where(and_(rotations.c.resume_at <= now, free))
-            .order_by(rotations.c.resume_at, rotations.c.id)
+            .order_by(rotations.c.mode == Mode.NORMAL.value, rotations.c.resume_at, rotations.c.id)
             .limit(limit)
         )
         return [to_rotation(row) for row in await self._rows(query)]

@@ -99,6 +99,7 @@ async def talk(said: Conversation) -> None:
     )
     await client.tokens.of_app("web")
     await client.tokens.of_organization("acme")
+    await client.tokens.sign_out(made.header)
     await client.tokens.delete(made.id)
     assert await client.survey.organizations() == ["acme"]
     await client.survey.look("acme", lambda *_: None)

@@ -24,6 +24,7 @@ GET /apps/{app}/certificates · GET /apps/{app}/certificates/{hostname} · GET /
 GET /apps/{app}/machines/{machine} · GET /apps/{app}/machines/{machine}/wait
 GET /apps/{app}/machines/{machine}/events · GET /apps/{app}/machines/{machine}/versions
 GET /apps/{app}/machines/{machine}/metadata · GET /apps/{app}/machines/{machine}/metadata/{key}
+GET /apps/{app}/machines/{machine}/ps · GET /apps/{app}/volumes · GET /apps/{app}/ip_assignments
 GET /apps/{app}/releases · GET /apps/{app}/releases/current"""
 WRITE_APP = """POST /apps/{app}/secrets · POST /apps/{app}/secrets/{name}
 DELETE /apps/{app}/secrets/{name} · POST /apps/{app}/certificates/{hostname}/check
@@ -37,8 +38,11 @@ POST /apps/{app}/machines/{machine}/suspend · POST /apps/{app}/machines/{machin
 POST /apps/{app}/machines/{machine}/uncordon · GET /apps/{app}/machines/{machine}/lease
 POST /apps/{app}/machines/{machine}/lease · DELETE /apps/{app}/machines/{machine}/lease"""
 EXEC = "POST /apps/{app}/machines/{machine}/exec"
-READ_ORG = "GET /apps · GET /orgs/{org}/machines"
-ANYBODY = "GET /tokens/current · GET /platform/regions"
+READ_ORG = "GET /apps · GET /orgs/{org}/machines · GET /organizations/{org}"
+# The last two show what the caller may see, so there is nothing to refuse.
+ANYBODY = """GET /tokens/current · GET /platform/regions · GET /organizations
+GET /releases/all_current"""
+BESIDE_GRAPHQL = ("releases", "organizations")
 
 LISTED, OTHER = ["uptime"], ["rm", "-rf", "/data"]
 APPS = {"web": "web", "other": "api", "theirs": "theirs"}
@@ -66,12 +70,17 @@ def operations(issuer: Issuer) -> Iterator[Operation]:
     for word, slug in ORGS.items():
         yield from organization_operations(issuer, word, slug)
     for method, path in routes(ANYBODY):
-        yield Operation("anybody", method, f"/v1{path}")
-    for name in ("viewer { __typename }", "platform { requestRegion }"):
+        yield Operation("anybody", method, prefix_of(path) + path)
+    image = 'latestImageDetails(image: "x") { tag }'
+    for name in ("viewer { __typename }", "platform { requestRegion }", image):
         yield graphql("anybody", f"query {{ {name} }}")
     yield graphql("anybody", "query { nearestRegion(wireguardGateway: true) { code } }")
     validate = "mutation { validateWireGuardPeers(input: {peerIps: []}) { validPeerIps } }"
     yield graphql("anybody", validate)
+
+
+def prefix_of(path: str) -> str:
+    return "/api/v1" if any(word in path for word in BESIDE_GRAPHQL) else "/v1"
 
 
 def app_operations(issuer: Issuer, word: str, app: str) -> Iterator[Operation]:
@@ -86,13 +95,17 @@ def app_operations(issuer: Issuer, word: str, app: str) -> Iterator[Operation]:
     }
     for right, text in (("read", READ_APP), ("write", WRITE_APP), ("control", CONTROL_APP)):
         for method, path in routes(text):
-            prefix = "/api/v1" if "releases" in path else "/v1"
             body = body_of(app) if method in ("POST", "PUT", "PATCH") else None
-            yield Operation(f"{right} {word}", method, prefix + path.format(**names), body)
+            where = prefix_of(path) + path.format(**names)
+            yield Operation(f"{right} {word}", method, where, body)
     path = "/v1" + EXEC.split(" ")[1].format(**names)
     yield Operation(f"run uptime in {word}", "POST", path, {"command": list[object](LISTED)})
     yield Operation(f"run rm in {word}", "POST", path, {"command": list[object](OTHER)})
     yield graphql(f"read {word}", f'query {{ app(name: "{app}") {{ id name }} }}')
+    certificate = f'checkCertificate(input: {{appId: "{app}", hostname: "web.example.com"}})'
+    yield graphql(
+        f"check certificates of {word}", f"mutation {{ {certificate} {{ app {{ id }} }} }}"
+    )
     yield graphql(
         f"log in to {word}",
         f'mutation {{ issueCertificate(input: {{organizationId: "{found.org.id}", '
@@ -119,6 +132,8 @@ def organization_operations(issuer: Issuer, word: str, slug: str) -> Iterator[Op
     org = issuer.world.organizations[slug]
     yield Operation(f"read {word}", "GET", f"/v1/apps?org_slug={slug}")
     yield Operation(f"read {word}", "GET", f"/v1/orgs/{slug}/machines")
+    yield Operation(f"read {word}", "GET", f"/api/v1/organizations/{slug}")
+    yield graphql(f"read {word}", f'query {{ apps(organizationId: "{org.id}") {{ totalCount }} }}')
     look = f'organization(slug: "{slug}")'
     lists = "{ apps { nodes { name } } limitedAccessTokens { nodes { name } } }"
     yield graphql(f"read {word}", f"query {{ {look} {lists} }}")
@@ -171,7 +186,8 @@ def errors(answer: httpx.Response) -> list[Json]:
 
 def hidden(answer: httpx.Response) -> bool:
     """An app that a token may not see does not exist for it."""
-    return any(e.get("path") == ["app"] and "find App" in str(e["message"]) for e in errors(answer))
+    places = (["app"], ["checkCertificate"])
+    return any(e.get("path") in places and "find App" in str(e["message"]) for e in errors(answer))
 
 
 def rights(*words: str) -> frozenset[str]:
@@ -179,7 +195,8 @@ def rights(*words: str) -> frozenset[str]:
 
 
 READ_WEB = ("read web",)
-ALL_WEB = ("read web", "write web", "control web", "run uptime in web", "run rm in web")
+RUN_WEB = ("run uptime in web", "run rm in web")
+ALL_WEB = ("read web", "write web", "check certificates of web", "control web", *RUN_WEB)
 LOGIN_WEB = ("log in to web",)
 ALL_OTHER = tuple(each.replace("web", "other") for each in (*ALL_WEB, *LOGIN_WEB))
 READ_ALL = ("read web", "read other", "read acme", "read peers of acme")
@@ -194,7 +211,7 @@ MATRIX: dict[str, tuple[str, Params, frozenset[str]]] = {
     "deploy, reading and writing": (
         "deploy-token",
         {**WEB, "narrow.actions": "rw"},
-        rights("read web", "write web"),
+        rights("read web", "write web", "check certificates of web"),
     ),
     "deploy, one command": (
         "deploy-token",
@@ -342,7 +359,7 @@ async def hold(
 def test_no_operation_of_the_simulator_is_left_out() -> None:
     texts = (READ_APP, WRITE_APP, CONTROL_APP, EXEC, READ_ORG, ANYBODY)
     table = [pair for text in texts for pair in routes(text)]
-    served = [(method, path) for method, path, _, _ in (*rest._ROUTES, *rest._RELEASES)]
+    served = [(method, path) for method, path, _, _ in (*rest._ROUTES, *rest._BESIDE_GRAPHQL)]
     assert sorted(table) == sorted(served)
     issuer = an_issuer()
     bodies = " ".join(str(each.body) for each in operations(issuer) if each.path == "/graphql")
@@ -350,6 +367,8 @@ def test_no_operation_of_the_simulator_is_left_out() -> None:
     assert schema.mutation_type
     assert schema.query_type
     fields = [*schema.mutation_type.fields, *schema.query_type.fields]
+    # Everybody may give up his own token, and sees of the organisations what he may see.
     assert [name for name in fields if f"{name}(" not in bodies and f" {name} " not in bodies] == [
-        "organizations"  # shows what the caller may see, so there is nothing to refuse
+        "logOut",
+        "organizations",
     ]

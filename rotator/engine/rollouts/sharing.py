@@ -7,6 +7,7 @@ from datetime import timedelta
 from rotator.domain.errors import Held
 from rotator.domain.ports import Unit
 from rotator.domain.protocol import latest_pass
+from rotator.domain.reasons import ReasonCode
 from rotator.domain.rollout import RolloutPlan
 from rotator.domain.rotation import (
     Mode,
@@ -29,39 +30,54 @@ _COUNTED = frozenset(
 )
 _SERVED = frozenset({RolloutState.SUCCEEDED, RolloutState.PARTIAL})
 _RECENT = 50
+_SWEPT = 10_000
 _AT_WORK = frozenset({RotationState.QUEUED, RotationState.RUNNING})
 
 
 async def wait_for_companions(ctx: StepContext, wanted: Wanted) -> None:
     """Let rotations that are about to deliver to the same app do so first, so that one restart
-    serves them all. Bounded, and never in an emergency."""
-    if wanted.emergency or not wanted.policy.coalesce:
+    serves them all. Bounded; in an emergency only for what the same sweep replaces."""
+    sweep = ctx.rotation.reason_code == ReasonCode.SWEEP.value
+    if not sweep and (wanted.emergency or not wanted.policy.coalesce):
         return
-    clock = ctx.parts.clock
-    deadline = clock.now() + ctx.parts.limits.companions_wait
+    clock, limits = ctx.parts.clock, ctx.parts.limits
+    deadline = clock.now() + (limits.sweep_companions_wait if sweep else limits.companions_wait)
+    known: dict[str, frozenset[str]] = {}
     while clock.now() < deadline and not ctx.parts.stopping.is_set():
         async with ctx.parts.store.view() as unit:
-            if not await _delivering(ctx, unit, wanted):
+            if not await _delivering(ctx, unit, wanted, known):
                 return
         await clock.sleep(_LOOK_SECONDS)
 
 
-async def _delivering(ctx: StepContext, unit: Unit, wanted: Wanted) -> bool:
+async def _delivering(
+    ctx: StepContext, unit: Unit, wanted: Wanted, known: dict[str, frozenset[str]]
+) -> bool:
     """Whether another rotation, asked for at about the same time, has yet to deliver to the app."""
-    for other in await unit.rotations(states=_AT_WORK, limit=_RECENT):
+    sweep = ctx.rotation.reason_code == ReasonCode.SWEEP.value
+    span = timedelta(0) if sweep else wanted.policy.coalesce
+    for other in await unit.rotations(states=_AT_WORK, limit=_SWEPT if sweep else _RECENT):
         if other.id == ctx.rotation.id or other.abort_requested_at is not None:
             continue
         apart = abs(other.requested_at - ctx.rotation.requested_at)
-        if apart <= wanted.policy.coalesce and await _will_deliver(ctx, unit, other, wanted.app):
+        if apart > span:
+            continue
+        if other.credential_id not in known:
+            known[other.credential_id] = await _targets_in(unit, other, wanted.app)
+        keys = known[other.credential_id]
+        if keys and await _will_deliver(ctx, unit, other, keys):
             return True
     return False
 
 
-async def _will_deliver(ctx: StepContext, unit: Unit, other: Rotation, app: str) -> bool:
+async def _targets_in(unit: Unit, other: Rotation, app: str) -> frozenset[str]:
     credential = await unit.credential_by_id(other.credential_id)
-    keys = {target.key for target in credential.spec.targets if target.app == app}
-    if not keys:
-        return False
+    return frozenset(target.key for target in credential.spec.targets if target.app == app)
+
+
+async def _will_deliver(
+    ctx: StepContext, unit: Unit, other: Rotation, keys: frozenset[str]
+) -> bool:
     now = ctx.parts.clock.now()
     steps = latest_pass(await unit.steps(other.id))
     for step in steps:

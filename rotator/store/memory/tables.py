@@ -217,4 +217,4 @@ def rolling_out() -> Busy:
 
 def name_taken() -> Busy:
     """A second credential of a name."""
-    return Busy("another worker has just added a credential of this name")
+    return Busy("another worker tracks a credential of this name already", after_seconds=1)

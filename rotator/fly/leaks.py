@@ -1,0 +1,112 @@
+"""A token of which nothing is known but its text: is it alive, which one is it, and away with it.
+
+Fly's lists show no value and nothing of a token's inside but its times, which the issuer writes
+into the first ValidityWindow (to the second) before anybody can narrow it further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from rotator.domain.errors import NotAllowed, NotFound, Refused
+from rotator.domain.leak import Found
+from rotator.domain.secret import Secret
+from rotator.fly import macaroon as m
+from rotator.fly.bundle import Form, read_bundle
+from rotator.fly.tokens import ListedToken, TokensApi
+
+_SECOND: Final = timedelta(seconds=1)
+_APART: Final = timedelta(seconds=5)
+"""How far a list's time of creation may be from the window's begin."""
+_DEPLOY: Final = "deploy"
+
+
+class LeakedTokens:
+    """The engine's `FoundTokens`."""
+
+    def __init__(self, tokens: TokensApi) -> None:
+        self._tokens = tokens
+
+    async def accepted(self, value: Secret) -> Sequence[str] | None:
+        """Ask Fly what it is."""
+        try:
+            holders = await self._tokens.current(value, action="leaked token")
+        except Refused:
+            return None
+        return tuple(dict.fromkeys(each.organization for each in holders if each.organization))
+
+    async def listed(self, value: Secret, organizations: Sequence[str]) -> Sequence[Found]:
+        """Hold its times against the lists."""
+        permissions = read_bundle(value.reveal()).permissions
+        found: dict[str, Found] = {}
+        for slug in organizations if permissions else ():
+            try:
+                rows = await self._tokens.of_organization(slug)
+            except (NotAllowed, NotFound):
+                continue
+            for token in permissions:
+                found |= {each.id: _found(each) for each in _fitting(token, rows)}
+        return tuple(found.values())
+
+    async def revoke(self, value: Secret, found: Found | None) -> str:
+        """By its id, else by its text, else by itself."""
+        if found is not None:
+            await self._tokens.delete(found.ref)
+            return f"Fly revoked the token {found.name}"
+        told: list[str] = []
+        for member in read_bundle(value.reveal()).members:
+            if member.form is not Form.PERMISSION or member.macaroon is None:
+                continue
+            try:
+                await self._tokens.delete_presented(Secret(member.macaroon.encode()))
+            except (NotAllowed, NotFound, Refused):
+                break
+            told.append("Fly revoked the token by its text")
+        else:
+            if told:
+                return told[0]
+        return await self._sign_out(value)
+
+    async def _sign_out(self, value: Secret) -> str:
+        try:
+            await self._tokens.sign_out(value)
+        except NotAllowed as error:
+            raise Refused(
+                "rotator's own token may not revoke it, and Fly does not let it give itself up",
+                next_step="revoke it where it was made; Fly's dashboard lists personal tokens",
+                request_id=error.request_id,
+            ) from None
+        return "the token gave itself up, as `fly tokens revoke supplied` does"
+
+
+def _fitting(token: m.Macaroon, rows: Sequence[ListedToken]) -> list[ListedToken]:
+    window = next((each for each in token.caveats if each.type == m.VALIDITY_WINDOW), None)
+    if window is None:
+        return []
+    issued = replace(token, caveats=(window,))
+    begin, end = m.not_before(issued), m.expires_at(issued)
+    if begin is None or end is None:
+        return []
+    fitting = [
+        row
+        for row in rows
+        if abs(row.expires_at - end) <= _SECOND and abs(row.created_at - begin) <= _APART
+    ]
+    of_an_app = m.app_ids(token) is not None
+    by_profile = [row for row in fitting if (row.profile == _DEPLOY) is of_an_app]
+    return by_profile or fitting
+
+
+def _found(row: ListedToken) -> Found:
+    return Found(
+        row.id,
+        row.name,
+        row.profile,
+        row.user_email,
+        row.created_at,
+        row.expires_at,
+        row.revoked_at,
+    )
