@@ -210,7 +210,7 @@ def judge(
         if machine.state in GONE_STATES or not reads_value(machine, names, policy.groups):
             continue
         if left_alone_reason(machine):
-            if machine.remembers and not _booted_after(machine, delivered_at + CLOCK_SKEW):
+            if machine.remembers and not machine.renewed_since(delivered_at):
                 finishing.append(machine.id)
         elif machine.holds(floor=floor, delivered_at=delivered_at):
             proven.append(machine.id)
@@ -293,13 +293,6 @@ def may_hold(machine: Machine, *, floor: int, delivered_at: datetime) -> bool:
     one that merely started since, or that can't be looked at."""
     marked = bool(floor) and machine.marked_secrets_version >= floor
     return marked or not machine.reachable or _booted_since(machine, delivered_at - CLOCK_SKEW)
-
-
-def _booted_after(machine: Machine, at: datetime) -> bool:
-    """Whether a boot surely began after `at`. That a boot ended then proves nothing: its
-    environment is older."""
-    begun = (e.at for e in machine.events if e.type in BOOTS and e.status != "started")
-    return max(begun, default=machine.created_at) > at
 
 
 def _booted_since(machine: Machine, at: datetime) -> bool:
