@@ -215,7 +215,8 @@ class Unit(LogUnit, Protocol):
         ...
 
     async def resume_rollout(self, rollout_id: str) -> None:
-        """PAUSED becomes RUNNING, for the worker that takes it up next; any wish is taken back."""
+        """PAUSED becomes RUNNING, for the worker that takes it up next; any wish is taken back. Its
+        error stays: it tells that worker that a person knows of the failure."""
         ...
 
     async def link_rollout(self, rollout_id: str, rotation_id: str) -> None:

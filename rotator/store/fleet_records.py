@@ -94,13 +94,14 @@ class FleetUnit(UnitBase):
         await self._change_rollout(rollout_id, wish=wish.value if wish else None)
 
     async def resume_rollout(self, rollout_id: str) -> None:
-        """PAUSED becomes RUNNING."""
+        """PAUSED becomes RUNNING; the failure that it was paused for stays told until a worker
+        takes it up."""
         await self._change_rollout(rollout_id, wish=None)
         await self._connection.execute(
             update(rollouts)
             .where(rollouts.c.id == rollout_id)
             .where(rollouts.c.state == RolloutState.PAUSED.value)
-            .values(state=RolloutState.RUNNING.value, error=None)
+            .values(state=RolloutState.RUNNING.value)
         )
 
     async def _change_rollout(self, rollout_id: str, **values: object) -> None:

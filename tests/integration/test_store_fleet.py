@@ -392,7 +392,8 @@ async def test_a_paused_rollout_is_resumed_and_its_wish_taken_back(store: SqlSto
         await unit.wish_rollout(a_rollout().id, RolloutWish.PAUSE)
         await unit.resume_rollout(a_rollout().id)
     async with store.view() as unit:
-        assert await unit.rollout(a_rollout().id) == a_rollout()
+        resumed = await unit.rollout(a_rollout().id)
+        assert resumed == a_rollout(error="machine m1 is sick"), "a person knows of the failure"
     with pytest.raises(LookupError):
         async with store.unit() as unit:
             await unit.resume_rollout(an_id(99, 5))

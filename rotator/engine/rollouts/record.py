@@ -60,6 +60,8 @@ async def begin(
         and left.secrets_version == wanted.secrets_version
     )
     now = parts.clock.now()
+    failed = tuple(r for r in rows if resumed and r.state is RestartState.FAILED)
+    known_to_a_person = left is not None and left.error is not None
     rollout = (
         replace(left, state=RolloutState.RUNNING, error=None)
         if left is not None and resumed
@@ -79,6 +81,7 @@ async def begin(
         ledger=Ledger(parts, lock),
         halted=ctx.halted,
         resumed=resumed,
+        failed_before=() if known_to_a_person else failed,
         rows={row.machine_id: row for row in rows} if resumed else {},
     )
     async with parts.store.unit() as unit:
@@ -90,6 +93,9 @@ async def begin(
             run.rows.update(await inherit(unit, rows, rollout.id, lock))
             await unit.append(run.event(Action.ROLLOUT_STARTED, Outcome.INTENT))
     await record_plan(run, plan)
+    if known_to_a_person:
+        for row in [r for r in run.rows.values() if r.state is RestartState.FAILED]:
+            await run.save(_tried_again(row))
     return run, plan
 
 
@@ -148,6 +154,12 @@ async def record_plan(run: RolloutRun, plan: RolloutPlan) -> None:
                 await run.save(run.row(machine, wave, state, note), unit=unit)
             elif known.state is RestartState.FAILED and state is RestartState.UP_TO_DATE:
                 await run.save(_recovered(run, known), unit=unit)
+
+
+def _tried_again(failed: MachineRestart) -> MachineRestart:
+    """The record of a machine that a person has let the rollout go on with."""
+    note = f"resumed after: {failed.note}"
+    return replace(failed, state=RestartState.PLANNED, note=note, ended_at=None)
 
 
 def _recovered(run: RolloutRun, failed: MachineRestart) -> MachineRestart:

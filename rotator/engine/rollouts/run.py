@@ -126,7 +126,8 @@ class RolloutRun:
 
     `aim` is what its rotation needs; the rollout itself asks for the newest secrets version, so
     that it serves every delivery made before. `rows` are the machines' records as they stand;
-    `resumed` says that an earlier try, which may have died anywhere, had begun it.
+    `resumed` says that an earlier try, which may have died anywhere, had begun it; `failed_before`
+    are failures that it saw, and that nobody has dealt with since.
     """
 
     parts: Parts
@@ -139,6 +140,7 @@ class RolloutRun:
     fleet: FleetView
     ledger: Ledger
     resumed: bool = False
+    failed_before: tuple[MachineRestart, ...] = ()
     rows: dict[str, MachineRestart] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     halted: asyncio.Event = field(default_factory=asyncio.Event)

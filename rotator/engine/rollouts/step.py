@@ -62,6 +62,7 @@ async def _rolled(ctx: StepContext, wanted: Wanted, fleet: FleetView) -> Result:
         ctx.notes["rollout"] = run.rollout.id
         run = await released(run) if plan.restarts else run
         gate = Gate(run, plan.restarts + len(plan.asleep))
+        gate.note(run.failed_before)
         try:
             await _until_done(run, wanted, plan, gate)
         except Refused as error:

@@ -77,7 +77,7 @@ class FleetUnit(UnitBase):
         """PAUSED becomes RUNNING."""
         rollout = replace(await self._known_rollout(rollout_id), wish=None)
         if rollout.state is RolloutState.PAUSED:
-            rollout = replace(rollout, state=RolloutState.RUNNING, error=None)
+            rollout = replace(rollout, state=RolloutState.RUNNING)
         await self._tx.put(self._db.rollouts, rollout_id, rollout)
 
     async def _known_rollout(self, rollout_id: str) -> Rollout:
