@@ -60,7 +60,7 @@ def test_that_world_breaks_where_the_worker_does_not_look_at_the_time(
 
 
 SEEDS = {
-    118: "the end of a failed rollout was not committed, and the next try went on to other machines",
+    118: "the end of a failed rollout was not committed, and the next try went on elsewhere",
     398: "a drained machine came back from an absent host, and another one was drained beside it",
     484: "a job that somebody restarted was thought to have the new value",
 }
