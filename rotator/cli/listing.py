@@ -52,7 +52,8 @@ class Entry:
             return "-"
         issued = self.current.issued
         if self.current.adopted and (issued is None or issued.created_at is None):
-            return "unknown"
+            # Fly does not tell: it is at least as old as we have known it.
+            return f">{rough_duration(now - self.current.created_at)}"
         born = issued.created_at if issued and issued.created_at else self.current.created_at
         return rough_duration(now - born)
 
