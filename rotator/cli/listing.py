@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-NARROW: Final = 100
+WIDE: Final = 120
 """Columns. Below it the list leaves the names of values out; `show` has them."""
+NARROW: Final = 90
+"""Columns. Below it the list leaves the targets out as well."""
 
 
 MOST_GONE: Final = 200
@@ -135,9 +137,10 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = ["credential", "kind", "current value", "age", "state", "due", "expires", "targets"]
-    narrow = console().width < NARROW
-    if narrow:
-        columns.remove("current value")
+    width = console().width
+    narrow = width < WIDE
+    columns = [c for c in columns if not (narrow and c == "current value")]
+    columns = [c for c in columns if not (width < NARROW and c == "targets")]
     for column in columns:
         table.add_column(
             column, no_wrap=column not in ("targets", "current value"), overflow="fold"
@@ -156,7 +159,7 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
             _state(entry, narrow=narrow),
             shown_due,
             from_now(expires, now) if expires else "-",
-            "\n".join(target.key for target in spec.targets),
+            *(() if width < NARROW else ("\n".join(target.key for target in spec.targets),)),
         )
     return table
 
