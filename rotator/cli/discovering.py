@@ -199,12 +199,11 @@ def _picked(
                 where="--pick",
                 next_step="`rotator discover --untracked` lists what there is",
             )
-        for each in named:
-            obstacle = _obstacle(each.found, manifest)
-            if obstacle is not None and "*" not in pick:
-                raise InputError(f"{pick} can't be tracked: {obstacle}", where="--pick")
-            if obstacle is None:
-                chosen[id(each)] = each
+        fitting = [each for each in named if each in can]
+        if not fitting:
+            obstacle = _obstacle(named[0].found, manifest)
+            raise InputError(f"{pick} can't be tracked: {obstacle}", where="--pick")
+        chosen |= {id(each): each for each in fitting}
     return list(chosen.values())
 
 

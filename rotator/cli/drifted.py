@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rotator.cli.session import opened
 from rotator.cli.text import from_now, moment, one_line, print_json, say, show
 from rotator.domain.credential import Credential
-from rotator.domain.drift import TargetWatch
+from rotator.domain.drift import TargetWatch, Writer
+from rotator.domain.events import Action, Event
+from rotator.domain.ports import EventQuery
 from rotator.domain.protocol import ABSENT
 from rotator.engine.drift import settle
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+MOST_CHANGES: Final = 500
+"""The newest changes that are looked through for values that rotator never wrote."""
 
 
 async def show_drift(*, as_json: bool) -> int:
@@ -22,11 +27,14 @@ async def show_drift(*, as_json: bool) -> int:
         async with rotator.store.view() as unit:
             known = {c.id: c for c in await unit.credentials()}
             watches = await unit.target_watches()
+            query = EventQuery(action=Action.TARGET_CHANGED.value, limit=MOST_CHANGES)
+            changed = {_write(logged.event) for logged in await unit.events(query)}
         now = rotator.parts.clock.now()
     drifted = [
         (known[watch.credential_id], watch)
         for watch in watches
-        if watch.drifted and _is_target(known[watch.credential_id], watch)
+        if _is_target(known[watch.credential_id], watch)
+        and (watch.drifted or _is_news(known[watch.credential_id], watch, changed))
     ]
     if as_json:
         print_json({"drift": [{"credential": c.name, **watch_data(w)} for c, w in drifted]})
@@ -43,6 +51,20 @@ async def show_drift(*, as_json: bool) -> int:
                 )
                 say(f"  once the other one has stopped: rotator drift settle {credential.name}")
     return 0
+
+
+def _write(event: Event) -> tuple[str | None, str | None, str | None]:
+    return event.credential, event.target, event.detail.get("written_at")
+
+
+def _is_news(
+    credential: Credential,
+    watch: TargetWatch,
+    changed: set[tuple[str | None, str | None, str | None]],
+) -> bool:
+    """Whether a value that rotator never wrote was changed while it looked on."""
+    write = (credential.name, watch.target, watch.at.isoformat())
+    return watch.writer is Writer.OTHER and write in changed
 
 
 def _is_target(credential: Credential, watch: TargetWatch) -> bool:
@@ -63,7 +85,7 @@ def _table(drifted: list[tuple[Credential, TargetWatch]], now: datetime) -> Tabl
             _what(watch),
             from_now(watch.at, now),
             watch.who or "unknown",
-            str(watch.writes),
+            str(watch.writes) if watch.writes else "-",
         )
     return table
 

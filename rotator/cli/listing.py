@@ -18,8 +18,9 @@ from rotator.domain.credential import Credential, CredentialStatus, Version, Ver
 from rotator.domain.drift import TargetWatch
 from rotator.domain.durations import format_duration, rough_duration
 from rotator.domain.errors import InputError
+from rotator.domain.events import Action
 from rotator.domain.policy import Policy
-from rotator.domain.ports import Store, Unit
+from rotator.domain.ports import EventQuery, Store, Unit
 from rotator.domain.rotation import Rotation, RotationState
 from rotator.engine.taint import standing_taints
 
@@ -27,8 +28,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-NARROW: Final = 100
+WIDE: Final = 120
 """Columns. Below it the list leaves the names of values out; `show` has them."""
+NARROW: Final = 90
+"""Columns. Below it the list leaves the targets out as well."""
+
+
+MOST_GONE: Final = 200
+"""The newest values that were found to be gone."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,8 @@ class Entry:
             return "-"
         issued = self.current.issued
         if self.current.adopted and (issued is None or issued.created_at is None):
-            return "unknown"
+            # Fly does not tell: it is at least as old as we have known it.
+            return f">{rough_duration(now - self.current.created_at)}"
         born = issued.created_at if issued and issued.created_at else self.current.created_at
         return rough_duration(now - born)
 
@@ -92,6 +100,9 @@ async def show_inventory(
     """`rotator list`."""
     async with opened() as rotator:
         entries = await inventory(rotator.store)
+        async with rotator.store.view() as unit:
+            query = EventQuery(action=Action.VERSION_GONE.value, limit=MOST_GONE)
+            gone = {e.event.detail.get("version"): e.event.at for e in await unit.events(query)}
         tainted = {each.credential.name: each for each in await standing_taints(rotator.parts)}
         now = rotator.parts.clock.now()
     chosen = [
@@ -110,6 +121,9 @@ async def show_inventory(
         for line in _alarm_lines(chosen, now):
             say(line)
         for entry in chosen:
+            if entry.current is not None and (at := gone.get(entry.current.id)) is not None:
+                name = entry.credential.name
+                say(f"! {name}: its value is gone at the issuer, seen {from_now(at, now)}")
             if (taint := tainted.get(entry.credential.name)) is not None:
                 state = taint.taint.state.value
                 say(f"! {entry.credential.name}: assumed to be lost, {state} (rotator taint)")
@@ -123,9 +137,10 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = ["credential", "kind", "current value", "age", "state", "due", "expires", "targets"]
-    narrow = console().width < NARROW
-    if narrow:
-        columns.remove("current value")
+    width = console().width
+    narrow = width < WIDE
+    columns = [c for c in columns if not (narrow and c == "current value")]
+    columns = [c for c in columns if not (width < NARROW and c == "targets")]
     for column in columns:
         table.add_column(
             column, no_wrap=column not in ("targets", "current value"), overflow="fold"
@@ -141,12 +156,18 @@ def inventory_table(entries: Sequence[Entry], now: datetime) -> Table:
             spec.kind,
             *(() if narrow else (_named(current),)),
             entry.age(now),
-            styled(entry.state),
+            _state(entry, narrow=narrow),
             shown_due,
             from_now(expires, now) if expires else "-",
-            "\n".join(target.key for target in spec.targets),
+            *(() if width < NARROW else ("\n".join(target.key for target in spec.targets),)),
         )
     return table
+
+
+def _state(entry: Entry, *, narrow: bool) -> str:
+    """Where the names of values are left out, that one was adopted is said here."""
+    adopted = entry.current is not None and entry.current.adopted
+    return styled(entry.state) + ("\n(adopted)" if narrow and adopted else "")
 
 
 def _named(version: Version | None) -> str:

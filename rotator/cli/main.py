@@ -15,6 +15,7 @@ from rotator.cli.drift import drift
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
+from rotator.cli.reconcile import reconcile
 from rotator.cli.report import report
 from rotator.cli.rollout import rollout
 from rotator.cli.rotate import rotate
@@ -43,6 +44,7 @@ app.command()(plan)
 app.command()(run)
 app.add_typer(rotate, name="rotate")
 app.command()(taint)
+app.command()(reconcile)
 app.command("list")(list_credentials)
 app.command()(show)
 app.add_typer(rollout, name="rollout")

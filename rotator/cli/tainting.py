@@ -78,6 +78,12 @@ def _lines(found: Sequence[Suspect]) -> Iterator[str]:
         f"{rotated} of {len(found)} to replace, in {waves} {'wave' if waves == 1 else 'waves'}, "
         "without an overlap"
     )
+    if any(each.credential.spec.kind == "org-token" for each in found):
+        note = (
+            "an organisation token may have made tokens that nobody here knows of, and those stay "
+            "when it is revoked: look through `rotator discover --kind token --untracked`"
+        )
+        yield from textwrap.wrap(note, width)
 
 
 def _suspect_data(each: Suspect) -> object:

@@ -116,10 +116,6 @@ class Unit(LogUnit, Protocol):
         """Forget the value for good."""
         ...
 
-    async def expiring(self, before: datetime, limit: int) -> Sequence[Version]:
-        """Current versions whose `issued.expires_at` is before this."""
-        ...
-
     async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
         """Versions in any state whose value has this lineage (`domain.lineage`), oldest first."""
         ...

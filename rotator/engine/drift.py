@@ -20,13 +20,18 @@ from rotator.engine.parts import Parts
 
 
 async def look_at_targets(parts: Parts, credential: Credential) -> Sequence[TargetWatch]:
-    """Look at every app secret of a credential that no rotation is about to write."""
+    """Look at every app secret of a credential that no rotation is about to write. Gives those that
+    hold somebody else's value instead of rotator's, or that have changed since the last look."""
+    async with parts.store.view() as unit:
+        before = {watch.target: watch for watch in await unit.target_watches(credential.id)}
     found = []
     for spec in credential.spec.targets:
-        if spec.app is not None:
-            state = await parts.targets[spec.type].inspect(spec)
-            watch = await noticed(parts, credential, spec, state)
-            found += [watch] if watch is not None else []
+        if spec.app is None:
+            continue
+        state = await parts.targets[spec.type].inspect(spec)
+        watch = await noticed(parts, credential, spec, state)
+        if watch is not None and (watch.drifted or watch != before.get(spec.key, watch)):
+            found.append(watch)
     return found
 
 

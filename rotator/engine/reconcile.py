@@ -25,7 +25,7 @@ _LIVE = (VersionState.PENDING, VersionState.CURRENT, VersionState.RETIRING)
 @dataclass(frozen=True)
 class Reconciliation:
     """What a look at one credential's issuer and targets showed. Names as the issuer has them;
-    `changed` are targets that hold somebody else's value."""
+    `changed` are targets that somebody else has written."""
 
     adopted: str | None = None
     gone: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
     else:
         leftovers = await _revoke_leftovers(parts, credential, versions, held)
     watches = await look_at_targets(parts, credential)
-    changed = tuple(watch.target for watch in watches if watch.drifted)
+    changed = tuple(watch.target for watch in watches)
     return Reconciliation(adopted, gone, leftovers, changed)
 
 

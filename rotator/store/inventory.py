@@ -96,17 +96,6 @@ class InventoryUnit(UnitBase):
         """Insert or replace by id."""
         await self._upsert(versions, version_values(version), "id")
 
-    async def expiring(self, before: datetime, limit: int) -> Sequence[Version]:
-        """Current versions that expire before this."""
-        query = (
-            _versions()
-            .where(versions.c.state == VersionState.CURRENT.value)
-            .where(versions.c.expires_at < before)
-            .order_by(versions.c.expires_at)
-            .limit(limit)
-        )
-        return [to_version(row) for row in await self._rows(query)]
-
     async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
         """Versions whose value has this lineage."""
         query = _versions().where(versions.c.lineage == lineage).order_by(versions.c.id)

@@ -26,6 +26,9 @@ def test_what_is_found_is_tracked_without_touching_anything(tmp_path: Path) -> N
         assert lost.code == 0, lost
         assert "whoever holds operator can read fly-secret:web/SESSION_KEY" in lost.out
         assert lost.out.count("not rotated: it is only observed") == 3
+        looked = project.run("reconcile")
+        assert looked.code == 0, looked
+        assert "ci-web: adopted ci-web, which stands there already" in looked.out
         writes = [
             entry
             for entry in simulated.requests(before)

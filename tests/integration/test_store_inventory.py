@@ -203,9 +203,9 @@ async def test_a_credential_has_one_current_version_at_most(store: SqlStore) -> 
         await issued(store, a_version(2, state=VersionState.CURRENT))
 
 
-async def test_expiring_gives_current_versions_that_run_out_first(store: SqlStore) -> None:
+async def test_what_is_due_comes_in_order_of_danger(store: SqlStore) -> None:
     async def add(number: int, after: timedelta | None, state: VersionState) -> Version:
-        credential = a_credential(number)
+        credential = a_credential(number, due_at=NOW - number * HOUR)
         expires_at = None if after is None else NOW + after
         about = replace(a_full_issued(), expires_at=expires_at)
         version = a_version(number, of=credential, state=state, issued=about)
@@ -214,15 +214,18 @@ async def test_expiring_gives_current_versions_that_run_out_first(store: SqlStor
             await unit.save_version(version)
         return version
 
-    later = await add(1, minutes(50), VersionState.CURRENT)
+    later = await add(1, timedelta(days=13), VersionState.CURRENT)
     sooner = await add(2, minutes(10), VersionState.CURRENT)
-    await add(3, minutes(60), VersionState.CURRENT)
-    await add(4, None, VersionState.CURRENT)
-    await add(5, minutes(10), VersionState.RETIRING)
+    far = await add(3, timedelta(days=15), VersionState.CURRENT)
+    endless = await add(4, None, VersionState.CURRENT)
+    retiring = await add(5, minutes(5), VersionState.RETIRING)
 
     async with store.view() as unit:
-        assert await unit.expiring(NOW + HOUR, 10) == [sooner, later]
-        assert await unit.expiring(NOW + HOUR, 1) == [sooner]
+        order = [int(name.rpartition("-")[2]) for name in await due_names(store)]
+        assert order == [2, 1, 5, 4, 3]
+        current = await unit.versions_in(frozenset({VersionState.CURRENT}))
+        assert current == [later, sooner, far, endless]
+        assert await unit.versions_in(frozenset({VersionState.RETIRING})) == [retiring]
 
 
 async def test_a_sealed_value_can_be_read_replaced_and_erased(store: SqlStore) -> None:

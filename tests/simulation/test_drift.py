@@ -17,6 +17,7 @@ from rotator.domain.rotation import Mode, RotationState
 from rotator.domain.secret import Secret
 from rotator.engine import jobs
 from rotator.engine.drift import settle
+from rotator.engine.reconcile import reconcile
 from rotator.engine.request import Wish, request_rotation, retry
 from rotator.fly.client import FlyClient
 from rotator.simulator import app_secrets, tokens
@@ -59,7 +60,8 @@ def witnessed(story: Callable[[Story], Awaitable[None]]) -> None:
 async def later(s: Story, **values: str | None) -> None:
     """An hour on, somebody sets secrets."""
     await s.parts.clock.sleep(3600)
-    app_secrets.write(s.world.fly, s.world.fly.apps["vault"], values, by="eve@example.com")
+    app = s.world.fly.apps["web" if "S1" in values else "vault"]
+    app_secrets.write(s.world.fly, app, values, by="eve@example.com")
     await s.parts.clock.sleep(600)
 
 
@@ -252,5 +254,14 @@ def test_a_look_at_many_credentials_asks_for_what_they_share_once() -> None:
         await s.parts.clock.sleep(900)
         await jobs.reconcile_all(s.parts)
         assert len(s.world.fly.log) - before == 2
+
+        await later(s, S1="theirs")
+        async with s.parts.store.view() as unit:
+            observed = await unit.credential("s1")
+        assert observed is not None
+        assert (await reconcile(s.parts, observed)).changed == ("fly-secret:web/S1",)
+        assert (await reconcile(s.parts, observed)).changed == ()
+        (adopted,) = await s.versions("s1")
+        assert adopted.since == s.parts.clock.now() - timedelta(seconds=600)
 
     tell(story)

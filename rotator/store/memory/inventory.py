@@ -86,18 +86,6 @@ class InventoryUnit(UnitBase):
         self._tx.require(self._db.credentials, version.credential_id)
         await self._tx.put(self._db.versions, version.id, replace(version, sealed=False))
 
-    async def expiring(self, before: datetime, limit: int) -> Sequence[Version]:
-        """Current versions that expire before this."""
-        found = [
-            (row.issued.expires_at, row)
-            for row in await self._tx.find(self._db.versions, "state", VersionState.CURRENT)
-            if row.issued is not None
-            and row.issued.expires_at is not None
-            and row.issued.expires_at < before
-        ]
-        found.sort(key=lambda pair: pair[0])
-        return [await self._as_held(row) for _, row in found[:limit]]
-
     async def versions_of_lineage(self, lineage: str) -> Sequence[Version]:
         """Versions whose value has this lineage."""
         rows = [r for r in await self._tx.every(self._db.versions) if _lineage(r) == lineage]
