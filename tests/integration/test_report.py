@@ -41,6 +41,7 @@ from tests.integration.store_objects import (
     a_credential,
     a_ring,
     a_rotation,
+    an_event,
 )
 
 SIGNER = CheckpointSigner(a_ring())
@@ -339,3 +340,22 @@ def test_several_processes_verify_a_log_as_one_does(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert _run(["audit", "verify"]) == 0
     assert capfd.readouterr().out == alone
+
+
+def test_the_end_of_an_id_will_do_for_a_filter(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rotation = a_rotation()
+
+    async def fill() -> None:
+        async with store.unit() as unit:
+            await unit.save_credential(a_credential())
+            await unit.add_rotation(rotation, [])
+            await unit.append(an_event(rotation_id=rotation.id))
+
+    asyncio.run(fill())
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", store.url.render_as_string(hide_password=False))
+    assert _run(["audit", "--rotation", rotation.id[-5:].lower(), "--json"]) == 0
+    assert rotation.id in capfd.readouterr().out
+    assert _run(["audit", "--rotation", "ZZZZZZ"]) == 2
+    assert "there is no rotation 'ZZZZZZ'" in capfd.readouterr().err
