@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.cli.main import _run
 from rotator.domain.errors import InputError, NeedsHuman, OutcomeUnknown, RotatorError, Unavailable
 from rotator.domain.events import Action
 from rotator.domain.ports import Batch, LogCursor
@@ -289,3 +290,33 @@ def test_a_secret_that_signs_nothing_is_told_without_being_shown(key: str, told:
     with pytest.raises(InputError, match=told) as caught:
         secret_bytes(Secret(key))
     assert key not in str(caught.value)
+
+
+def test_the_places_are_listed_with_what_waits_and_what_fails(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock = SettableClock()
+
+    async def fill() -> None:
+        await told(store, 250)
+        bad = Place("webhook", lambda: NeedsHuman("no"))
+        await streamer(store, clock, stopping=True).run([Place("file"), bad])
+
+    asyncio.run(fill())
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", store.url.render_as_string(hide_password=False))
+    assert _run(["audit", "places"]) == 0
+    assert "ROTATOR_EVENTS_FILE" in capfd.readouterr().out
+    monkeypatch.setenv("ROTATOR_EVENTS_FILE", "/dev/null")
+    monkeypatch.setenv("ROTATOR_EVENTS_WEBHOOK", "http://127.0.0.1:1/?token=hidden")
+    monkeypatch.setenv("ROTATOR_EVENTS_WEBHOOK_SECRET", KEY)
+    assert _run(["audit", "places"]) == 0
+    out = capfd.readouterr().out
+    assert [line.split()[:3] for line in out.splitlines() if line.strip().startswith("events")] == [
+        ["events:file", "100", "150"],
+        ["events:webhook", "0", "250"],
+    ]
+    assert "failing, 1 try" in out
+    assert "hidden" not in out
+    monkeypatch.delenv("ROTATOR_EVENTS_WEBHOOK_SECRET")
+    assert _run(["audit", "places"]) == 2
+    assert "ROTATOR_EVENTS_WEBHOOK_SECRET" in capfd.readouterr().err

@@ -221,6 +221,8 @@ def test_the_numbers_are_those_of_the_log(report: Report, document: Any) -> None
     assert document["summary"]["rotations"] == len(courses)
     assert {c.ending for c in courses} >= {Ending.SUCCEEDED, Ending.PARKED, Ending.ROLLED_BACK}
     assert report.standings[Standing.OVER] >= 1
+    people = {line.by for line in report.events[Section.PEOPLE]}
+    assert "user:ann@laptop (uid 501)" in people
     assert report.log.checkpoint is not None
     assert report.log.verification.fault is None
 
