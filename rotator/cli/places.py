@@ -28,8 +28,7 @@ async def show_places(*, as_json: bool) -> int:
     """`rotator audit places`."""
     async with opened() as rotator:
         now = rotator.parts.clock.now()
-        async with rotator.store.view() as unit:
-            places = [await _place(unit, name) for name in _names(rotator)]
+        places = await places_of(rotator)
     if as_json:
         print_json({"places": places})
         return 0
@@ -41,6 +40,16 @@ async def show_places(*, as_json: bool) -> int:
         return 0
     _table(places, now)
     return 0
+
+
+async def places_of(rotator: Rotator) -> list[Place]:
+    """How far each place has come that the settings name.
+
+    Raises:
+        InputError: a setting that names one can't be taken.
+    """
+    async with rotator.store.view() as unit:
+        return [await _place(unit, name) for name in _names(rotator)]
 
 
 def _names(rotator: Rotator) -> Iterator[str]:
