@@ -193,6 +193,17 @@ async def test_one_who_stops_ends_with_the_batch_in_hand(
     assert len(place.numbers) == 100
 
 
+async def test_two_workers_that_follow_one_log_do_not_send_the_same(
+    store: SqlStore, clock: SettableClock
+) -> None:
+    place = Place()
+    await told(store, 1)
+    await streamer(store, clock).run([place])
+    await told(store, 350)
+    await asyncio.gather(*(streamer(store, clock).run([place]) for _ in range(3)))
+    assert place.numbers == list(range(1, 352))
+
+
 async def test_what_was_not_sent_is_not_archived(store: SqlStore, clock: SettableClock) -> None:
     await told(store, 250)
     await sign_head(store, CheckpointSigner(a_ring()), WORKER, NOW)
