@@ -304,17 +304,19 @@ def test_a_secret_that_signs_nothing_is_told_without_being_shown(key: str, told:
 
 
 def test_the_places_are_listed_with_what_waits_and_what_fails(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     clock = SettableClock()
 
     async def fill() -> None:
+        store = SqlStore(sqlite_url, a_ring(), clock)
         await told(store, 250)
         bad = Place("webhook", lambda: NeedsHuman("no"))
         await streamer(store, clock, stopping=True).run([Place("file"), bad])
+        await store.aclose()
 
     asyncio.run(fill())
-    monkeypatch.setenv("ROTATOR_DATABASE_URL", store.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", sqlite_url)
     assert _run(["audit", "places"]) == 0
     assert "ROTATOR_EVENTS_FILE" in capfd.readouterr().out
     monkeypatch.setenv("ROTATOR_EVENTS_FILE", "/dev/null")

@@ -345,18 +345,20 @@ def test_several_processes_verify_a_log_as_one_does(
 
 
 def test_the_end_of_an_id_will_do_for_a_filter(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rotation = a_rotation()
 
     async def fill() -> None:
+        store = SqlStore(sqlite_url, a_ring(), SettableClock())
         async with store.unit() as unit:
             await unit.save_credential(a_credential())
             await unit.add_rotation(rotation, [])
             await unit.append(an_event(rotation_id=rotation.id))
+        await store.aclose()
 
     asyncio.run(fill())
-    monkeypatch.setenv("ROTATOR_DATABASE_URL", store.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", sqlite_url)
     assert _run(["audit", "--rotation", rotation.id[-5:].lower(), "--json"]) == 0
     assert rotation.id in capfd.readouterr().out
     assert _run(["audit", "--rotation", "ZZZZZZ"]) == 2
