@@ -386,7 +386,8 @@ def verification_lines(verification: Verification) -> Sequence[str]:
     whole = f"the audit log is whole: {verification.events} events"
     if verification.since:
         whole += f", those from {verification.since + 1} on verified now"
-    lines = [f"{whole}, {verification.checkpoints} signed checkpoints"]
+    signed = verification.checkpoints
+    lines = [f"{whole}, {signed} signed checkpoint{'' if signed == 1 else 's'}"]
     if verification.archived:
         lines.append(f"events up to {verification.archived} are in archives: see --archive")
     if verification.outside:
