@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -162,10 +163,19 @@ async def append(store: SqlStore, count: int) -> tuple[float, float]:
     return rate, sorted(times)[len(times) * 19 // 20] * 1000
 
 
-def command(url: str, key: str, *arguments: str) -> tuple[float, int]:
-    """Seconds of a command as a user runs it, and its peak memory in MB."""
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: seconds, seconds of all processors, and the peak of memory."""
+
+    seconds: float
+    cpu_seconds: float
+    megabytes: int
+
+
+def command(url: str, key: str, *arguments: str) -> Cost:
+    """What a command costs as a user runs it."""
     environment = {**os.environ, "ROTATOR_DATABASE_URL": url, "ROTATOR_KEYS": key}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     subprocess.run(
         [sys.executable, "-c", _MEASURED, *arguments],
@@ -174,7 +184,9 @@ def command(url: str, key: str, *arguments: str) -> tuple[float, int]:
         stdout=subprocess.DEVNULL,
     )
     taken = time.perf_counter() - began
-    return taken, max(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, before) // 1024
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(taken, used, max(after.ru_maxrss, before.ru_maxrss) // 1024)
 
 
 _MEASURED = "import sys; sys.argv[0] = 'rotator'; from rotator.cli.main import main; main()"
@@ -213,7 +225,7 @@ async def measured(name: str, url: str, sizes: Sequence[int]) -> None:
     print(
         f"{'events':>9} {'filled/s':>9} {'appends/s':>9} {'p95 ms':>7}"
         f" {'first page ms (slowest)':>34}"
-        f" {'verify/s':>9} {'incr. s':>8} {'export/s':>9} {'MB':>5}"
+        f" {'verify/s':>9} {'a CPU s':>8} {'incr. s':>8} {'export/s':>9} {'a CPU s':>8} {'MB':>5}"
     )
     reached = 0
     for size in sizes:
@@ -224,15 +236,17 @@ async def measured(name: str, url: str, sizes: Sequence[int]) -> None:
         appends, p95 = await append(store, size)
         reached = size + APPENDS * EACH_TRANSACTION
         await sign_head(store, signer, Actor("worker", "benchmark"), NOW)
-        verify, _ = command(url, key, "audit", "verify")
-        again, _ = command(url, key, "audit", "verify", "--incremental")
-        export, memory = command(url, key, "audit", "--format", "jsonl")
+        verify = command(url, key, "audit", "verify")
+        again = command(url, key, "audit", "verify", "--incremental")
+        export = command(url, key, "audit", "--format", "jsonl")
         worst = max(pages, key=lambda each: pages[each])
         for each, taken in pages.items():
             slowest.setdefault(each, []).append(taken)
         print(
             f"{size:>9} {rate:>9.0f} {appends:>9.0f} {p95:>7.1f} {worst:>26} {pages[worst]:>7.1f}"
-            f" {reached / verify:>9.0f} {again:>8.2f} {reached / export:>9.0f} {memory:>5}",
+            f" {reached / verify.seconds:>9.0f} {reached / verify.cpu_seconds:>8.0f}"
+            f" {again.seconds:>8.2f} {reached / export.seconds:>9.0f}"
+            f" {reached / export.cpu_seconds:>8.0f} {export.megabytes:>5}",
             flush=True,
         )
     print("\nfirst page of each filter, ms at each size")

@@ -222,6 +222,15 @@ def checkpoint(
 
 
 @audit.command()
+def places(as_json: _JSON = False) -> int:
+    """Show where checkpoints and events are sent, how far each place is, and which ones fail."""
+    from rotator.cli.places import show_places
+    from rotator.cli.session import run_async
+
+    return run_async(show_places(as_json=as_json))
+
+
+@audit.command()
 def archive(
     before: Annotated[str, typer.Option(help="Events older than 400d, or than a date.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The archive, such as 2025.jsonl.gz.")],

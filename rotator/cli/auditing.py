@@ -33,6 +33,7 @@ PAGE: Final = 1000
 FIRST_PAGE: Final = 50
 LONGEST_TABLE: Final = 10_000
 FOLLOW_SECONDS: Final = 1.0
+ID_LENGTH: Final = 26
 COLUMNS: Final = ("sequence", *LEAF_COLUMNS, "previous", "hash")
 
 
@@ -67,6 +68,7 @@ class Filters:
 async def show_events(filters: Filters, output: str, *, follow: bool) -> int:
     """`rotator audit`."""
     async with opened() as rotator:
+        filters = await _with_whole_ids(rotator.store, filters)
         query = to_query(filters, rotator.parts.clock.now())
         if output == "table" and not follow:
             await _show_table(rotator.store, query, filters.limit)
@@ -95,6 +97,24 @@ async def _show_table(store: Store, query: EventQuery, limit: int | None) -> Non
     show(events_table(found))
     if len(found) == wanted and found[-1].sequence > 1:
         say(f"older ones: --before {found[-1].sequence}")
+
+
+async def _with_whole_ids(store: Store, filters: Filters) -> Filters:
+    """The beginning or end of an id will do here as elsewhere.
+
+    Raises:
+        InputError: nothing fits it, or several do.
+    """
+    from rotator.cli.rollouts import known_rollout
+    from rotator.cli.rotating import full_id
+
+    rotation, rollout = filters.rotation, filters.rollout
+    async with store.view() as unit:
+        if rotation is not None and len(rotation) < ID_LENGTH:
+            rotation = await full_id(unit, rotation)
+        if rollout is not None and len(rollout) < ID_LENGTH:
+            rollout = (await known_rollout(unit, rollout)).id
+    return replace(filters, rotation=rotation, rollout=rollout)
 
 
 async def _origin(store: Store) -> str:
@@ -366,7 +386,8 @@ def verification_lines(verification: Verification) -> Sequence[str]:
     whole = f"the audit log is whole: {verification.events} events"
     if verification.since:
         whole += f", those from {verification.since + 1} on verified now"
-    lines = [f"{whole}, {verification.checkpoints} signed checkpoints"]
+    signed = verification.checkpoints
+    lines = [f"{whole}, {signed} signed checkpoint{'' if signed == 1 else 's'}"]
     if verification.archived:
         lines.append(f"events up to {verification.archived} are in archives: see --archive")
     if verification.outside:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rotator.cli.failures import FAILED
+from rotator.cli.places import places_of
 from rotator.cli.session import daemon_is_running
 from rotator.cli.text import from_now, print_json, say, show
 from rotator.domain.errors import InputError, RotatorError
@@ -125,6 +126,7 @@ async def _working(rotator: Rotator) -> AsyncIterator[Finding]:
         "running" if running else "none is running",
         "" if running else "`rotator run` starts one",
     )
+    yield await _log_places(rotator)
     async for finding in _token(rotator):
         yield finding
     try:
@@ -136,6 +138,26 @@ async def _working(rotator: Rotator) -> AsyncIterator[Finding]:
     yield Finding("manifest", Verdict.OK, f"{manifest.path}: {len(manifest.specs)} credentials")
     async for finding in _rights(rotator, manifest):
         yield finding
+
+
+async def _log_places(rotator: Rotator) -> Finding:
+    """Where checkpoints and events go besides the database."""
+    try:
+        places = await places_of(rotator)
+    except InputError as error:
+        return _wrong("audit log goes to", error)
+    failing = [place.name for place in places if place.failures]
+    if failing:
+        told = f"{', '.join(failing)} can't be reached"
+        return Finding("audit log goes to", Verdict.WRONG, told, "`rotator audit places`")
+    if not places:
+        return Finding(
+            "audit log goes to",
+            Verdict.NOTE,
+            "checkpoints to the daemon's log alone",
+            "keep copies elsewhere: ROTATOR_CHECKPOINT_WEBHOOK, _FILE or _TARGET",
+        )
+    return Finding("audit log goes to", Verdict.OK, ", ".join(place.name for place in places))
 
 
 async def _token(rotator: Rotator) -> AsyncIterator[Finding]:

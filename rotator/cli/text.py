@@ -101,10 +101,12 @@ def from_now(at: datetime | None, now: datetime) -> str:
 
 
 def elapsed(span: timedelta) -> str:
-    """Seconds with one decimal below a minute, else minutes and seconds."""
+    """Seconds with one decimal below a minute, else minutes and seconds, else hours or days."""
     seconds = max(0.0, span.total_seconds())
     if seconds < 60:
         return f"{seconds:.1f}s"
+    if seconds >= 3600:
+        return rough_duration(span)
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
 
 

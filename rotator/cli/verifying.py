@@ -168,7 +168,14 @@ def shown_progress(*, shown: bool) -> Iterator[Progress | None]:
 
     from rotator.cli.text import console
 
-    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("verifying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("events,"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
     with Progress(*columns, console=console(err=True), transient=True) as bar:
         task = bar.add_task("events", total=None)
 

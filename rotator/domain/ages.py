@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -87,27 +87,48 @@ class AgeRow:
 
 def life_of(events: Iterable[LoggedEvent]) -> Life:
     """What happened to a credential, from its events, newest first."""
-    discarded: set[str] = set()
-    managed: bool | None = None
-    gone = False
-    found: Life | None = None
+    reader = LifeReader()
     for logged in events:
+        reader.add(logged)
+    return reader.life
+
+
+@dataclass
+class LifeReader:
+    """Takes up a credential's events one by one, newest first. `managed` is not known until one of
+    them tells."""
+
+    managed: bool | None = None
+    _found: Life | None = None
+    _gone: bool = False
+    _discarded: set[str] = field(default_factory=set)
+
+    def add(self, logged: LoggedEvent) -> None:
+        """Take one up."""
         event = logged.event
         match event.action:
-            case Action.CREDENTIAL_ADDED | Action.CREDENTIAL_UNMANAGED if managed is None:
-                managed = event.action is Action.CREDENTIAL_ADDED
+            case Action.CREDENTIAL_ADDED | Action.CREDENTIAL_UNMANAGED if self.managed is None:
+                self.managed = event.action is Action.CREDENTIAL_ADDED
             case Action.VERSION_DISCARDED:
-                discarded.add(event.detail.get("version", ""))
-            case Action.VERSION_GONE if found is None:
-                gone = True
-            case Action.VERSION_PROMOTED | Action.VERSION_ADOPTED if found is None:
-                if event.detail.get("version", "") not in discarded:
-                    found = _in_use(logged)
+                self._discarded.add(event.detail.get("version", ""))
+            case Action.VERSION_GONE if self._found is None:
+                self._gone = True
+            case Action.VERSION_PROMOTED | Action.VERSION_ADOPTED if self._found is None:
+                if event.detail.get("version", "") not in self._discarded:
+                    self._found = _in_use(logged)
             case _:
                 pass
-        if found is not None and managed is not None:
-            break
-    return replace(found or Life(), gone=gone, managed=managed is not False)
+
+    @property
+    def has_value(self) -> bool:
+        """Whether the value in use was told of."""
+        return self._found is not None
+
+    @property
+    def life(self) -> Life:
+        """What was told."""
+        managed = self.managed is not False
+        return replace(self._found or Life(), gone=self._gone, managed=managed)
 
 
 def _in_use(logged: LoggedEvent) -> Life:

@@ -1,8 +1,9 @@
 """Filters over the audit log that find their first page by index, however many events there are.
 
 A filter is walked from its newest event backwards along an index of (column, sequence). Comparing
-the pair instead of the column alone, and ordering by the pair, leaves a planner no other way: it
-can't choose to walk the whole log in the hope of finding matches soon, nor to sort them all.
+the pair instead of the column alone, and ordering by the pair, leaves PostgreSQL's planner no other
+way: it can't choose to walk the whole log in the hope of finding matches soon, nor to sort them
+all. SQLite is told the index by its name.
 Filters that several values fit (a family of actions, the beginning of a name) walk each value's
 own, and the newest of them all are taken.
 """
@@ -69,6 +70,7 @@ EXACT: Final = (
     "rollout_id",
     "request_id",
 )
+_INDEXES: Final = {index.columns[0].name: index.name for index in events.indexes}
 _BY_NUMBER: Final = text(f"{ROWS} WHERE sequence IN :numbers ORDER BY sequence DESC").bindparams(
     bindparam("numbers", expanding=True)
 )
@@ -100,13 +102,14 @@ class LogQueryUnit(UnitBase):
 
     async def events(self, query: EventQuery) -> Sequence[LoggedEvent]:
         """Newest first."""
-        search = await self._prepared(query)
-        numbers: Sequence[int]
         terms = split_terms(query.text or "")
-        if terms:
-            numbers = await self._by_words(search, terms, query.limit)
-        else:
-            numbers = await self._by_columns(search, query.limit)
+        numbers: list[int] = []
+        for search in await self._prepared(query):
+            left = query.limit - len(numbers)
+            if left > 0 and terms:
+                numbers += await self._by_words(search, terms, left)
+            elif left > 0:
+                numbers += await self._by_columns(search, left)
         if not numbers:
             return []
         return [read_event(tuple(row)) for row in await self._by_number(numbers)]
@@ -119,7 +122,8 @@ class LogQueryUnit(UnitBase):
             rows += (await self._connection.execute(_BY_NUMBER, {"numbers": part})).all()
         return rows
 
-    async def _prepared(self, query: EventQuery) -> _Search:
+    async def _prepared(self, query: EventQuery) -> Sequence[_Search]:
+        """The searches that a query is made of, the newest events first."""
         filters = [
             _equal(column, value)
             for column in EXACT
@@ -138,11 +142,13 @@ class LogQueryUnit(UnitBase):
         if query.until is not None:
             times.append(events.c.at < query.until)
             full = await self._connection.scalar(select(func.max(spans.block)))
-            newest = await self._open_block_before(query)
-            if full is not None and not newest:
+            if full is not None:
                 block = select(func.max(spans.block)).where(spans.first_at < query.until)
-                high = min(high, await self._end_of_block(block, before=False) + 1)
-        return _Search(filters, low, high, times)
+                end = await self._end_of_block(block, before=False)
+                older = _Search(filters, low, min(high, end + 1), times)
+                # The block that is not full yet has no record of its times.
+                return _Search(filters, max(low, (full + 1) * BLOCK), high, times), older
+        return (_Search(filters, low, high, times),)
 
     async def _end_of_block(self, block: Select[Any], *, before: bool) -> int:
         """The last number of the block that was found, or of the one before it. Without one it is
@@ -154,15 +160,6 @@ class LogQueryUnit(UnitBase):
             return 0
         full = await self._connection.scalar(select(func.max(event_spans.c.block)))
         return 0 if full is None else int(full + 1) * BLOCK
-
-    async def _open_block_before(self, query: EventQuery) -> bool:
-        """Whether the block that is not full yet has an event that is old enough."""
-        full = await self._connection.scalar(select(func.max(event_spans.c.block)))
-        behind = 0 if full is None else (full + 1) * BLOCK
-        found = select(events.c.sequence).where(
-            events.c.sequence > behind, events.c.at < query.until
-        )
-        return await self._row(found.limit(1)) is not None
 
     async def _actor(self, wanted: str) -> _Filter:
         """A kind of actor, the beginning of a name, or `kind:` and the beginning of a name. A name
@@ -196,7 +193,7 @@ class LogQueryUnit(UnitBase):
             return [row[0] for row in await self._rows(query.order_by(number.desc()).limit(limit))]
         tests = others if driver.exact else [*others, driver.test]
         branches = [
-            _walk(column, value, search, tests).limit(limit).subquery()
+            _walk(column, value, search, tests, postgres=self._postgres).limit(limit).subquery()
             for column, value in driver.values
         ]
         found = await self._rows(union_all(*(select(b.c.sequence) for b in branches)))  # type: ignore[arg-type]
@@ -211,7 +208,7 @@ class LogQueryUnit(UnitBase):
         return able[counts.index(min(counts))]
 
     async def _count(self, value: tuple[str, str | int], search: _Search) -> int:
-        walked = _walk(*value, search, ()).limit(COUNT_AT_MOST).subquery()
+        walked = _walk(*value, search, (), postgres=self._postgres).limit(COUNT_AT_MOST).subquery()
         return int((await self._connection.scalar(select(func.count()).select_from(walked))) or 0)
 
     async def _by_words(self, search: _Search, terms: Sequence[Term], limit: int) -> Sequence[int]:
@@ -324,19 +321,26 @@ def _family(wanted: str) -> _Filter:
 
 
 def _walk(
-    column: str, value: str | int, search: _Search, tests: Sequence[ColumnElement[bool]]
+    column: str,
+    value: str | int,
+    search: _Search,
+    tests: Sequence[ColumnElement[bool]],
+    *,
+    postgres: bool,
 ) -> Select[Any]:
-    """Numbers of the events with one value, from the newest on, along the index of that column."""
+    """Numbers of the events with one value, from the newest on, along the index of that column.
+
+    PostgreSQL is asked for pairs, SQLite by naming the index: it does not look a number up in a
+    pair, where that is the row's own.
+    """
     found, number = events.c[column], events.c.sequence
-    pair = tuple_(found, number)
     given = literal(value, found.type)
-    return (
-        select(number)
-        .where(
-            found.is_not(None),
-            pair > tuple_(given, literal(search.low, number.type)),
-            pair < tuple_(given, literal(search.high, number.type)),
-            *tests,
-        )
-        .order_by(found.desc(), number.desc())
-    )
+    low, high = literal(search.low, number.type), literal(search.high, number.type)
+    walked = select(number).where(found.is_not(None), *tests)
+    if postgres:
+        pair = tuple_(found, number)
+        walked = walked.where(pair > tuple_(given, low), pair < tuple_(given, high))
+    else:
+        walked = walked.with_hint(events, f"INDEXED BY {_INDEXES[column]}", "sqlite")
+        walked = walked.where(found == given, number > low, number < high)
+    return walked.order_by(found.desc(), number.desc())

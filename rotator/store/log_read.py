@@ -214,8 +214,9 @@ class LogReadUnit(UnitBase):
         await self._connection.execute(_FORGET_WORDS, told)
 
     async def log_cursor(self, name: str) -> LogCursor | None:
-        """One by name."""
-        row = await self._row(select(log_cursors).where(log_cursors.c.name == name))
+        """One by name; in a transaction that writes, nobody else gets it until the end."""
+        query = select(log_cursors).where(log_cursors.c.name == name)
+        row = await (self._locked_row(query) if self._writes else self._row(query))
         if row is None:
             return None
         return LogCursor(row.name, row.position, row.failures, row.resume_at, row.note)

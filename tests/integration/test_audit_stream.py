@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.cli.main import _run
 from rotator.domain.errors import InputError, NeedsHuman, OutcomeUnknown, RotatorError, Unavailable
 from rotator.domain.events import Action
 from rotator.domain.ports import Batch, LogCursor
@@ -61,6 +62,12 @@ def streamer(store: SqlStore, clock: SettableClock, *, stopping: bool = False) -
     return Streamer(store, WORKER, "0.1.0", clock.now, lambda: stopping)
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten events at once instead of a hundred."""
+    monkeypatch.setattr(stream, "EVENTS_AT_ONCE", 10)
+
+
 async def told(store: SqlStore, count: int) -> None:
     async with store.unit() as unit:
         await unit.append(*(an_event(n) for n in range(count)))
@@ -77,13 +84,13 @@ async def test_every_event_comes_once_and_in_order(store: SqlStore, clock: Setta
     place, sender = Place(), streamer(store, clock)
     await sender.run([place])
     assert place.batches == []
-    await told(store, 250)
+    await told(store, 25)
     await sender.run([place])
     await sender.run([place])
     await told(store, 3)
     await sender.run([place])
-    assert place.numbers == list(range(1, 254))
-    assert [len(batch.lines) for batch in place.batches] == [100, 100, 50, 3]
+    assert place.numbers == list(range(1, 29))
+    assert [len(batch.lines) for batch in place.batches] == [10, 10, 5, 3]
     assert len({batch.id for batch in place.batches}) == 4
     assert all("." not in batch.id for batch in place.batches)
 
@@ -186,24 +193,35 @@ async def test_a_lasting_failure_and_its_end_are_told_once(
 async def test_one_who_stops_ends_with_the_batch_in_hand(
     store: SqlStore, clock: SettableClock
 ) -> None:
-    await told(store, 250)
+    await told(store, 25)
     place = Place()
     await streamer(store, clock, stopping=True).run([place])
-    assert len(place.numbers) == 100
+    assert len(place.numbers) == 10
+
+
+async def test_two_workers_that_follow_one_log_do_not_send_the_same(
+    store: SqlStore, clock: SettableClock
+) -> None:
+    place = Place()
+    await told(store, 1)
+    await streamer(store, clock).run([place])
+    await told(store, 35)
+    await asyncio.gather(*(streamer(store, clock).run([place]) for _ in range(3)))
+    assert place.numbers == list(range(1, 37))
 
 
 async def test_what_was_not_sent_is_not_archived(store: SqlStore, clock: SettableClock) -> None:
-    await told(store, 250)
+    await told(store, 25)
     await sign_head(store, CheckpointSigner(a_ring()), WORKER, NOW)
     place = Place()
     assert await sent_to_all(store, []) is None
     assert await sent_to_all(store, [place]) == 0
     await streamer(store, clock, stopping=True).run([place])
     sent = await sent_to_all(store, [place])
-    assert sent == 100
+    assert sent == 10
     found = await archivable(store, NOW + minutes(999), sent=sent)
     assert found is not None
-    assert found.header.last == 100
+    assert found.header.last == 10
 
 
 def test_events_go_to_a_file_as_lines_for_its_owner_alone(tmp_path: Path) -> None:
@@ -289,3 +307,35 @@ def test_a_secret_that_signs_nothing_is_told_without_being_shown(key: str, told:
     with pytest.raises(InputError, match=told) as caught:
         secret_bytes(Secret(key))
     assert key not in str(caught.value)
+
+
+def test_the_places_are_listed_with_what_waits_and_what_fails(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock = SettableClock()
+
+    async def fill() -> None:
+        store = SqlStore(sqlite_url, a_ring(), clock)
+        await told(store, 25)
+        bad = Place("webhook", lambda: NeedsHuman("no"))
+        await streamer(store, clock, stopping=True).run([Place("file"), bad])
+        await store.aclose()
+
+    asyncio.run(fill())
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", sqlite_url)
+    assert _run(["audit", "places"]) == 0
+    assert "ROTATOR_EVENTS_FILE" in capfd.readouterr().out
+    monkeypatch.setenv("ROTATOR_EVENTS_FILE", "/dev/null")
+    monkeypatch.setenv("ROTATOR_EVENTS_WEBHOOK", "http://127.0.0.1:1/?token=hidden")
+    monkeypatch.setenv("ROTATOR_EVENTS_WEBHOOK_SECRET", KEY)
+    assert _run(["audit", "places"]) == 0
+    out = capfd.readouterr().out
+    assert [line.split()[:3] for line in out.splitlines() if line.strip().startswith("events")] == [
+        ["events:file", "10", "15"],
+        ["events:webhook", "0", "25"],
+    ]
+    assert "failing, 1 try" in out
+    assert "hidden" not in out
+    monkeypatch.delenv("ROTATOR_EVENTS_WEBHOOK_SECRET")
+    assert _run(["audit", "places"]) == 2
+    assert "ROTATOR_EVENTS_WEBHOOK_SECRET" in capfd.readouterr().err

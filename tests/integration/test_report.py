@@ -11,7 +11,8 @@ import shlex
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from rotator.cli.auditing import as_row, query_of
+from rotator.cli.evidence.command import asked_period
 from rotator.cli.evidence.gather import Report, gather
 from rotator.cli.evidence.page import write_page
 from rotator.cli.evidence.plain import write_csv, write_json
@@ -26,6 +29,7 @@ from rotator.cli.main import _run
 from rotator.domain.ages import Standing
 from rotator.domain.controls import CONTROLS, TITLES, Section
 from rotator.domain.courses import Ending, Period
+from rotator.domain.errors import InputError
 from rotator.domain.events import Action, Outcome
 from rotator.domain.ports import EventQuery
 from rotator.domain.rotation import Actor, RotationState
@@ -41,6 +45,7 @@ from tests.integration.store_objects import (
     a_credential,
     a_ring,
     a_rotation,
+    an_event,
 )
 
 SIGNER = CheckpointSigner(a_ring())
@@ -182,35 +187,55 @@ def test_every_section_and_every_control_is_there(page: str, document: Any) -> N
     assert all(document[section.value]["rows"] for section in Section)
 
 
-def sequences(row: dict[str, Any]) -> set[int]:
-    """The events that a row rests on."""
-    found = {row.get("sequence"), row.get("evidence"), row.get("first"), row.get("last")}
-    found |= {trouble["sequence"] for trouble in row.get("troubles", ())}
-    return {each for each in found if each is not None}
+def events_of_commands(file: Path, commands: dict[Section, str]) -> dict[Section, list[Any]]:
+    """What the commands print, read by what parses and answers them."""
+
+    async def read() -> dict[Section, list[Any]]:
+        store = SqlStore(f"sqlite:///{file}", a_ring(), SettableClock())
+        found: dict[Section, list[Any]] = {}
+        async with store.view() as unit:
+            for section, words in commands.items():
+                options = words.removeprefix("rotator audit ").removesuffix(" --json")
+                query = replace(query_of(options, YEAR_END), limit=10_000)
+                found[section] = [as_row(logged) for logged in await unit.events(query)]
+        await store.aclose()
+        return found
+
+    return asyncio.run(read())
 
 
-@pytest.mark.parametrize("section", Section)
 def test_each_command_of_the_report_gives_the_events_behind_its_rows(
-    section: Section, document: Any, at_the_year: Path, capfd: pytest.CaptureFixture[str]
+    year: Path, document: Any
 ) -> None:
-    words = shlex.split(document[section.value]["query"])
+    commands = {section: document[section.value]["query"] for section in Section}
+    given = events_of_commands(year, commands)
+    numbers = {section: [event["sequence"] for event in given[section]] for section in Section}
+    ids = {section: {event["rotation_id"] for event in given[section]} for section in Section}
+    for section in (Section.EXCEPTIONS, Section.CHANGES, Section.PEOPLE, Section.WORKERS):
+        rows = document[section.value]["rows"]
+        assert [row["sequence"] for row in rows] == numbers[section]
+    asked = document["emergencies"]["rows"]
+    assert [row["first"] for row in asked] == numbers[Section.EMERGENCIES]
+    failed = document["failures"]["rows"]
+    told = {trouble["sequence"] for row in failed for trouble in row["troubles"]}
+    assert told == set(numbers[Section.FAILURES])
+    rotations = document["rotations"]["rows"]
+    assert {row["rotation"] for row in rotations} == ids[Section.ROTATIONS]
+    assert {row["last"] for row in rotations} <= set(numbers[Section.ROTATIONS])
+    tracked = document["inventory"]["rows"]
+    assert len(tracked) == CREDENTIALS
+    assert {row["evidence"] for row in tracked} <= set(numbers[Section.INVENTORY])
+
+
+def test_a_command_of_the_report_runs_as_it_stands(
+    document: Any, at_the_year: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(document["people"]["query"])
     assert words.pop(0) == "rotator"
     assert _run(words) == 0
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    given = {event["sequence"] for event in events}
-    rows = document[section.value]["rows"]
-    if section in (Section.EXCEPTIONS, Section.CHANGES, Section.PEOPLE, Section.WORKERS):
-        assert [row["sequence"] for row in rows] == [event["sequence"] for event in events]
-    elif section is Section.EMERGENCIES:
-        assert [row["rotation"] for row in rows] == [event["rotation_id"] for event in events]
-    elif section is Section.FAILURES:
-        assert given == {t["sequence"] for row in rows for t in row["troubles"]}
-    elif section is Section.ROTATIONS:
-        assert {row["rotation"] for row in rows} == {event["rotation_id"] for event in events}
-        assert {row["last"] for row in rows} <= given
-    else:
-        assert len(rows) == CREDENTIALS
-        assert set().union(*map(sequences, rows)) <= given
+    rows = document["people"]["rows"]
+    assert [event["sequence"] for event in events] == [row["sequence"] for row in rows]
 
 
 def test_the_numbers_are_those_of_the_log(report: Report, document: Any) -> None:
@@ -220,6 +245,8 @@ def test_the_numbers_are_those_of_the_log(report: Report, document: Any) -> None
     assert document["summary"]["rotations"] == len(courses)
     assert {c.ending for c in courses} >= {Ending.SUCCEEDED, Ending.PARKED, Ending.ROLLED_BACK}
     assert report.standings[Standing.OVER] >= 1
+    people = {line.by for line in report.events[Section.PEOPLE]}
+    assert "user:ann@laptop (uid 501)" in people
     assert report.log.checkpoint is not None
     assert report.log.verification.fault is None
 
@@ -268,22 +295,31 @@ def test_a_report_goes_to_a_file_for_its_owner_alone(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("since", "until", "told"),
     [
-        (["--from", "soon"], "--from: 'soon' is no time"),
-        (["--from", "2026-03-01", "--to", "2026-02-01"], "the period ends before it begins"),
-        (["--from", "2999-01-01", "--to", "2999-02-01"], "the period has not begun yet"),
-        (["--output", "no/such/place.html"], "no/such/place.html: its directory is not there"),
+        ("soon", None, "--from: 'soon' is no time"),
+        ("2026-03-01", "2026-02-01", "--to: the period ends before it begins"),
+        ("2999-01-01", "2999-02-01", "--from: the period has not begun yet"),
     ],
 )
-def test_what_can_not_be_reported_is_one_clear_line(
-    words: list[str], told: str, at_the_year: Path, capfd: pytest.CaptureFixture[str]
+def test_a_period_that_is_none_is_told_so(since: str, until: str | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        asked_period(since, until, YEAR_END)
+
+
+def test_a_date_as_the_end_includes_its_day_but_nothing_that_lies_ahead() -> None:
+    march = asked_period("2026-03-01", "2026-03-31", YEAR_END)
+    assert march.until == datetime(2026, 4, 1, tzinfo=UTC)
+    assert asked_period("7d", "2026-10-01", YEAR_END).until == YEAR_END
+    assert asked_period("7d", None, YEAR_END) == Period(YEAR_END - timedelta(days=7), YEAR_END)
+
+
+def test_a_report_without_a_place_is_one_clear_line(
+    at_the_year: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(["report", *words]) == 2
-    err = capfd.readouterr().err
-    assert told in err
-    assert len(err.splitlines()) == 1
-    assert not list(at_the_year.iterdir())
+    assert _run(["report", "--output", "no/such/place.html"]) == 2
+    told = "rotator: no/such/place.html: its directory is not there\n"
+    assert capfd.readouterr().err == told
 
 
 def test_a_damaged_log_is_said_so_on_the_page_and_by_the_exit_code(
@@ -339,3 +375,24 @@ def test_several_processes_verify_a_log_as_one_does(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert _run(["audit", "verify"]) == 0
     assert capfd.readouterr().out == alone
+
+
+def test_the_end_of_an_id_will_do_for_a_filter(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rotation = a_rotation()
+
+    async def fill() -> None:
+        store = SqlStore(sqlite_url, a_ring(), SettableClock())
+        async with store.unit() as unit:
+            await unit.save_credential(a_credential())
+            await unit.add_rotation(rotation, [])
+            await unit.append(an_event(rotation_id=rotation.id))
+        await store.aclose()
+
+    asyncio.run(fill())
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", sqlite_url)
+    assert _run(["audit", "--rotation", rotation.id[-5:].lower(), "--json"]) == 0
+    assert rotation.id in capfd.readouterr().out
+    assert _run(["audit", "--rotation", "ZZZZZZ"]) == 2
+    assert "there is no rotation 'ZZZZZZ'" in capfd.readouterr().err

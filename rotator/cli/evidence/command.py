@@ -16,7 +16,7 @@ from rotator.cli.evidence.gather import Report, gather
 from rotator.cli.evidence.page import write_page
 from rotator.cli.evidence.plain import write_csv, write_json
 from rotator.cli.evidence.tables import Write
-from rotator.cli.evidence.words import period_words
+from rotator.cli.evidence.words import counted, period_words
 from rotator.cli.failures import FAILED
 from rotator.cli.session import opened
 from rotator.cli.text import say
@@ -51,8 +51,9 @@ async def write_report(since: str, until: str | None, form: str, output: Path | 
         WRITERS[form](report, write)
     if output is not None:
         say(
-            f"{output} tells of {period_words(period)}: {len(report.inventory)} credentials, "
-            f"{report.tally.total} rotations"
+            f"{output} tells of {period_words(period)}: "
+            f"{counted(len(report.inventory), 'credential')}, "
+            f"{counted(report.tally.total, 'rotation')}"
         )
     fault = report.log.verification.fault
     if fault is None:

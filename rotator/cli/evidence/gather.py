@@ -142,6 +142,7 @@ async def _lines(reading: Reading, section: Section, now: datetime) -> Spool[Eve
 
 def _line(logged: LoggedEvent) -> EventLine:
     event = logged.event
+    uid = f" (uid {event.actor.uid})" if event.actor.uid is not None else ""
     about, detail = told_of(replace(logged, event=replace(event, reason="")))
     return EventLine(
         sequence=logged.sequence,
@@ -149,7 +150,7 @@ def _line(logged: LoggedEvent) -> EventLine:
         action=event.action.value,
         outcome=event.outcome.value,
         about=about,
-        by=str(event.actor),
+        by=f"{event.actor}{uid}",
         reason=event.reason,
         detail=detail,
     )

@@ -46,6 +46,11 @@ _LEADS: Final[Mapping[Section, str]] = {
 }
 
 
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """So many of something."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+
+
 def lead(section: Section) -> str:
     """What a section shows."""
     return _LEADS[section]
@@ -110,8 +115,8 @@ def _cards(report: Report) -> Iterator[Card]:
     yield Card(
         "Audit log",
         "whole" if fault is None else "damaged",
-        f"{report.log.verification.events} events, "
-        f"{report.log.verification.checkpoints} checkpoints verified",
+        f"{counted(report.log.verification.events, 'event')} and "
+        f"{counted(report.log.verification.checkpoints, 'checkpoint')} verified",
         "good" if fault is None else "bad",
     )
 
@@ -155,7 +160,7 @@ def _emergencies(report: Report) -> str:
     if not report.tally.emergencies:
         return "No emergency rotation in the period."
     slowest = report.slowest_revocation()
-    told = f"{report.tally.emergencies} emergency rotations."
+    told = f"{counted(report.tally.emergencies, 'emergency rotation')}."
     if slowest is None:
         return f"{told} None of them had an old value to revoke, or got so far."
     return f"{told} The old value was refused within {rough_duration(slowest)} of the wish."
@@ -171,8 +176,9 @@ def _record(report: Report) -> str:
     fault = report.log.verification.fault
     people = len({line.by for line in report.events[Section.PEOPLE]})
     return (
-        f"{report.tally.total} rotations and {len(report.events[Section.CHANGES])} changes of the "
-        f"inventory are on record, each with who and why; {people} people gave commands. The log "
+        f"{counted(report.tally.total, 'rotation')} and "
+        f"{counted(len(report.events[Section.CHANGES]), 'change')} of the inventory on record, "
+        f"each with who and why; {counted(people, 'person', 'people')} gave commands. The log "
         + ("verifies." if fault is None else "does NOT verify.")
     )
 

@@ -116,6 +116,8 @@ async def verify_log(
     state = _started(marker, log)
     since, total = state.good, min(log.last, log.head.size)
     segments = _segments(state.good, total, log)
+    if progress is not None:
+        await progress(state.good, total)
     fault = None
     async for walked in (walker or _one_by_one(store))(segments):
         fault = await _joined(store, state, walked, log)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rotator.domain.ages import LIFE_ACTIONS, AgeRow, Life, age_row, life_of
+from rotator.domain.ages import LIFE_ACTIONS, AgeRow, Life, LifeReader, age_row, life_of
 from rotator.domain.courses import COURSE_ACTIONS, Course, Period, course_of
-from rotator.domain.credential import Credential, VersionState
+from rotator.domain.credential import Credential, CredentialStatus, VersionState
 from rotator.domain.events import Action, LoggedEvent
 from rotator.domain.ports import Checkpoint, EventQuery, Store, Unit
 
@@ -16,6 +16,8 @@ PAGE: Final = 1000
 MOST_OF_ONE: Final = 2000
 """No rotation has more events of its course, and no credential more in the life of a value."""
 LOOKED_AT: Final = 20
+MOST_WALKED: Final = 50_000
+"""So many events are gone through for the lives of all credentials at once."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,13 @@ async def newest_checkpoint(store: Store) -> Checkpoint | None:
         return await unit.newest_checkpoint()
 
 
-async def events_of(reading: Reading, query: EventQuery) -> AsyncIterator[LoggedEvent]:
-    """The period's events that fit a filter, newest first."""
+async def events_of(
+    reading: Reading, query: EventQuery, *, from_beginning: bool = False
+) -> AsyncIterator[LoggedEvent]:
+    """The period's events that fit a filter, newest first; or all up to its end."""
     query = replace(
         query,
-        since=reading.period.since,
+        since=None if from_beginning else reading.period.since,
         until=reading.period.until,
         before=reading.size + 1,
         limit=PAGE,
@@ -86,13 +90,35 @@ async def _before(reading: Reading, rotation: str, sequence: int) -> list[Logged
 async def ages(reading: Reading) -> AsyncIterator[AgeRow]:
     """Every credential that was tracked at the end of the period, by name."""
     async with reading.store.view() as unit:
-        known = await unit.credentials()
-    for credential in known:
-        if credential.created_at >= reading.period.until:
-            continue
-        async with reading.store.view() as unit:
-            life = await _life(unit, reading, credential)
+        tracked = await unit.credentials()
+    known = {c.name: c for c in tracked if c.created_at < reading.period.until}
+    lives = await _recent_lives(reading, known)
+    for name, credential in known.items():
+        life = lives.get(name)
+        if life is None:
+            async with reading.store.view() as unit:
+                life = await _life(unit, reading, credential)
         yield age_row(credential, life, reading.period.until)
+
+
+async def _recent_lives(reading: Reading, known: Mapping[str, Credential]) -> Mapping[str, Life]:
+    """What the newest events tell of credentials: most were rotated not long ago. Those of which
+    they do not tell all are left out, and asked for one by one."""
+    readers = {name: LifeReader() for name in known}
+    told: dict[str, Life] = {}
+    walked = 0
+    async for logged in events_of(reading, EventQuery(action=LIFE_ACTIONS), from_beginning=True):
+        walked += 1
+        name = logged.event.credential or ""
+        reader = readers.get(name)
+        if reader is not None:
+            reader.add(logged)
+            managed = reader.managed or known[name].status is CredentialStatus.MANAGED
+            if reader.has_value and (managed or reader.managed is not None):
+                told[name] = readers.pop(name).life
+        if not readers or walked >= MOST_WALKED:
+            break
+    return told
 
 
 async def _life(unit: Unit, reading: Reading, credential: Credential) -> Life:
