@@ -150,6 +150,8 @@ class Daemon:
             log.warning("could not sign off", error=str(error))
 
     async def _beat(self) -> None:
+        if await self._rotator.take_up_own_token():
+            log.info("rotator's own API token has changed; calls go on with the new one")
         self._worker = await jobs.heartbeat(self._parts, self._worker)
         now = self._parts.clock.now()
         self._metrics.update(await look(self._parts.store, now), now)

@@ -13,8 +13,11 @@ from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.engine.audit.publish import Sink
 from rotator.engine.inventory import InventoryChange, apply_manifest
+from rotator.engine.own_token import OwnToken
 from rotator.engine.parts import Limits, Parts
+from rotator.fly.api_token import ApiToken
 from rotator.fly.client import FlyClient
+from rotator.fly.needed import OWN
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest
 from rotator.settings import Settings
@@ -40,6 +43,7 @@ class Rotator:
     targets: Mapping[str, Target]
     parts: Parts
     signer: CheckpointSigner | None
+    own_token: OwnToken
 
     def sinks(self) -> Sequence[Sink]:
         """Where checkpoints are sent, beside the log."""
@@ -56,6 +60,14 @@ class Rotator:
         return load_manifest(
             self.settings.manifest, self.kinds, self.targets, self.parts.clock.now()
         )
+
+    async def take_up_own_token(self) -> bool:
+        """Go on with rotator's own token as the inventory has it by now. Tells of a change."""
+        best = await self.own_token.best()
+        if best is None or best.reveal() == self.client.token.value.reveal():
+            return False
+        self.client.token.value = best
+        return True
 
     async def sync(self) -> InventoryChange:
         """Bring the inventory in line with the manifest."""
@@ -92,7 +104,7 @@ async def open_rotator(
         InputError: something is missing or wrong in the settings or the database's schema.
     """
     clock, entropy = SystemClock(), SystemEntropy()
-    token = settings.require_token() if online else ABSENT_TOKEN
+    token = ApiToken(settings.given_token() or ABSENT_TOKEN)
     ring = key_ring(settings, entropy)
     if online and ring is None:
         raise InputError(
@@ -104,8 +116,11 @@ async def open_rotator(
     async with AsyncExitStack() as stack:
         store = SqlStore(settings.database_url, ring, clock)
         stack.push_async_callback(store.aclose)
+        own = OwnToken(store, OWN, settings.given_token())
         if ring is not None and online:
             await store.verify_keys()
+            token.value = await own.best() or settings.require_token()
+            token.successor = own.after
         client = FlyClient(
             settings.machines_api_url, settings.graphql_api_url, token, clock, entropy
         )
@@ -127,4 +142,4 @@ async def open_rotator(
             limits=limits_of(settings),
         )
         signer = CheckpointSigner(ring) if ring is not None else None
-        yield Rotator(settings, store, client, kinds, targets, parts, signer)
+        yield Rotator(settings, store, client, kinds, targets, parts, signer, own)

@@ -322,7 +322,7 @@ def _tell_kill(kill: Kill, finding: Finding, *, next_step: bool = False) -> None
 
 
 def _is_own(rotator: Rotator, finding: Finding) -> bool:
-    own = {trace.lineage for trace in traces(rotator.settings.require_token())}
+    own = {trace.lineage for trace in traces(rotator.client.token.value)}
     return any(reading.lineage in own for reading in finding.readings)
 
 

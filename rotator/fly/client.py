@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 
 from rotator.domain.ports import Clock, Entropy
 from rotator.domain.secret import Secret
+from rotator.fly.api_token import ApiToken, Authorizer, as_api_token
 from rotator.fly.auth import (
     graphql_authorization,
     machines_authorization,
@@ -40,24 +42,24 @@ class FlyClient:
         self,
         machines_url: str,
         graphql_url: str,
-        token: Secret,
+        token: Secret | ApiToken,
         clock: Clock,
         entropy: Entropy,
         *,
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.calls = CallCounter()
-        self._transports = (
-            machines := Transport(
-                machines_url, machines_authorization(token), clock, entropy, self.calls, http=http
-            ),
-            graphql_transport := Transport(
-                graphql_url, graphql_authorization(token), clock, entropy, self.calls, http=http
-            ),
-            releases := Transport(
-                graphql_url, releases_authorization(token), clock, entropy, self.calls, http=http
-            ),
-        )
+        self.token = as_api_token(token)
+
+        def transport(base: str, form: Callable[[Secret], Secret]) -> Transport:
+            return Transport(
+                base, Authorizer(self.token, form), clock, entropy, self.calls, http=http
+            )
+
+        machines = transport(machines_url, machines_authorization)
+        graphql_transport = transport(graphql_url, graphql_authorization)
+        releases = transport(graphql_url, releases_authorization)
+        self._transports = (machines, graphql_transport, releases)
         graphql = Graphql(graphql_transport)
         self.fleet = FlyFleet(machines)
         self.secrets = SecretsApi(machines)
@@ -68,7 +70,7 @@ class FlyClient:
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
-        self.authority = TokenAuthority(token, clock)
+        self.authority = TokenAuthority(self.token, clock)
 
     async def aclose(self) -> None:
         """Close the connections."""
