@@ -24,6 +24,7 @@ from rotator.domain.ports import WorkerRecord
 from rotator.engine import jobs
 from rotator.engine.audit.publish import publish
 from rotator.engine.parts import Parts
+from rotator.keys import rewrap_all
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
@@ -34,6 +35,7 @@ RECOVER_SECONDS = 60
 MANIFEST_SECONDS = 10
 EXPIRY_SECONDS = 3600
 PUBLISH_SECONDS = 15
+REWRAP_SECONDS = 3600
 GRACE_SECONDS = 30
 
 
@@ -96,6 +98,7 @@ class Daemon:
             ("publish-checkpoints", self._publish, PUBLISH_SECONDS),
             ("heartbeat", self._beat, HEARTBEAT_SECONDS),
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
+            ("rewrap-keys", self._rewrap, REWRAP_SECONDS),
         )
         for name, job, seconds in table:
             scheduler.add_job(
@@ -165,6 +168,12 @@ class Daemon:
         sinks = self._rotator.sinks()
         if sinks:
             await publish(self._parts.store, sinks, self._parts.clock.now())
+
+    async def _rewrap(self) -> None:
+        """Bring what an earlier key-encryption key wraps under the first one, a few at a time."""
+        done = await rewrap_all(self._rotator)
+        if done:
+            log.info("values wrapped anew by the first of ROTATOR_KEYS", values=done)
 
     async def _load_manifest(self, *, first: bool = False) -> None:
         """Apply the manifest at the start and whenever it has changed. A change that can't be

@@ -11,6 +11,7 @@ import typer
 from rotator import __version__
 from rotator.cli.audit import audit, history
 from rotator.cli.inventory import list_credentials, show
+from rotator.cli.keys import keys
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
 from rotator.cli.rollout import rollout
@@ -43,6 +44,7 @@ app.add_typer(rollout, name="rollout")
 app.add_typer(audit, name="audit")
 app.command()(history)
 app.add_typer(token, name="token")
+app.add_typer(keys, name="keys")
 app.add_typer(db, name="db")
 app.command()(health)
 app.command()(simulate)
