@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     checkpoint_seconds: int = Field(default=600, ge=10, le=86_400)
     checkpoint_file: Path | None = None
     checkpoint_webhook: SecretStr | None = None
+    narrow_calls: bool = False
 
     @field_validator("keys", mode="before")
     @classmethod

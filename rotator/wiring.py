@@ -122,7 +122,12 @@ async def open_rotator(
             token.value = await own.best() or settings.require_token()
             token.successor = own.after
         client = FlyClient(
-            settings.machines_api_url, settings.graphql_api_url, token, clock, entropy
+            settings.machines_api_url,
+            settings.graphql_api_url,
+            token,
+            clock,
+            entropy,
+            narrow_calls=settings.narrow_calls,
         )
         stack.push_async_callback(client.aclose)
         kinds, targets = all_kinds(client, clock), all_targets(client)

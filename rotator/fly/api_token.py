@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rotator.domain.secret import Secret
 from rotator.fly.call import Call
+from rotator.fly.narrow_calls import CallNarrower
 
 Successor = Callable[[Secret], Awaitable[Secret | None]]
 """Given a token that Fly does not accept: the one to go on with, or None."""
@@ -39,10 +40,18 @@ class Authorizer:
 
     token: ApiToken
     form: Callable[[Secret], Secret]
+    narrower: CallNarrower | None = None
+
+    async def prepare(self, call: Call) -> None:
+        """What has to be asked before the header can be made."""
+        if self.narrower is not None and call.authorization is None:
+            await self.narrower.prepare(call)
 
     def header(self, call: Call, token: Secret) -> Secret:
         """The header of a call; a call that tries a credential brings its own."""
-        return call.authorization or self.form(token)
+        if call.authorization is not None:
+            return call.authorization
+        return self.form(self.narrower.copy(call, token) if self.narrower else token)
 
 
 def as_api_token(token: Secret | ApiToken) -> ApiToken:

@@ -21,6 +21,7 @@ from rotator.fly.counting import CallCounter
 from rotator.fly.fleet import FlyFleet
 from rotator.fly.graphql import Graphql
 from rotator.fly.leaks import LeakedTokens
+from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
@@ -35,7 +36,8 @@ CLOSE_SECONDS = 5
 class FlyClient:
     """Everything that rotator does on Fly, by area. `calls` counts what goes out.
 
-    The base URLs are without `/v1` and `/graphql`. `http` replaces the network in tests.
+    The base URLs are without `/v1` and `/graphql`. `http` replaces the network in tests. With
+    `narrow_calls` each call carries a copy of the token that may do just that, for minutes.
     """
 
     def __init__(
@@ -47,14 +49,16 @@ class FlyClient:
         entropy: Entropy,
         *,
         http: httpx.AsyncBaseTransport | None = None,
+        narrow_calls: bool = False,
     ) -> None:
         self.calls = CallCounter()
         self.token = as_api_token(token)
 
+        narrower = CallNarrower(clock) if narrow_calls else None
+
         def transport(base: str, form: Callable[[Secret], Secret]) -> Transport:
-            return Transport(
-                base, Authorizer(self.token, form), clock, entropy, self.calls, http=http
-            )
+            authorizer = Authorizer(self.token, form, narrower)
+            return Transport(base, authorizer, clock, entropy, self.calls, http=http)
 
         machines = transport(machines_url, machines_authorization)
         graphql_transport = transport(graphql_url, graphql_authorization)
@@ -62,6 +66,8 @@ class FlyClient:
         self._transports = (machines, graphql_transport, releases)
         graphql = Graphql(graphql_transport)
         self.fleet = FlyFleet(machines)
+        if narrower is not None:
+            narrower.number_of = self.fleet.number
         self.secrets = SecretsApi(machines)
         self.certificates = CertificatesApi(machines)
         self.organizations = OrganizationsApi(graphql)

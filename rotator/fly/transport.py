@@ -104,6 +104,7 @@ class Transport:
     ) -> Answer:
         """With rotator's token; once more where Fly refuses that and another one took its place:
         what was refused so did nothing."""
+        await self._authorizer.prepare(call)
         while True:
             token = self._token.value
             try:
