@@ -55,6 +55,7 @@ def test_it_is_made_with_what_is_needed_and_everything_goes_on_with_that() -> No
     async def story(s: Story) -> None:
         client = with_own_token(s)
         await begin(s)
+        await says_what_is_needed(s)
         machines = {i: mm.instance_id for i, mm in s.world.fly.apps["jobs"].machines.items()}
         assert (await s.rotate("rotator")).state is RotationState.SUCCEEDED
         await up_to_date(s, client)
@@ -69,6 +70,17 @@ def test_it_is_made_with_what_is_needed_and_everything_goes_on_with_that() -> No
         assert m.app_ids(own) == {s.world.fly.apps[n].number for n in ("jobs", "web", "api")}
 
     tell(story)
+
+
+async def says_what_is_needed(s: Story) -> None:
+    async with s.parts.store.view() as unit:
+        found = needed([c.spec for c in await unit.credentials()])
+    rights = {right.what: right for right in found.rights()}
+    assert rights["lease, update and restart machines of the app api"].why == ("key",)
+    assert rights["set secrets of the app jobs"].actions == "rw"
+    assert set(rights["make and revoke tokens"].why) == {"ci-web", "rotator"}
+    assert "lease, update and restart machines of the app jobs" not in rights
+    assert "addWireGuardPeer" in found.mutations
 
 
 def test_when_it_goes_at_once_the_next_call_goes_on_with_its_successor() -> None:
@@ -91,21 +103,5 @@ def test_when_it_goes_at_once_the_next_call_goes_on_with_its_successor() -> None
                 value = await unit.unseal(current.id)
             assert value is not None
             assert other.token.value.reveal() == value.reveal()
-
-    tell(story)
-
-
-def test_what_is_needed_is_said_with_whom_it_is_needed_by() -> None:
-    async def story(s: Story) -> None:
-        await begin(s)
-        async with s.parts.store.view() as unit:
-            specs = [c.spec for c in await unit.credentials()]
-        found = needed(specs)
-        rights = {right.what: right for right in found.rights()}
-        assert rights["lease, update and restart machines of the app api"].why == ("key",)
-        assert rights["set secrets of the app jobs"].actions == "rw"
-        assert set(rights["make and revoke tokens"].why) == {"ci-web", "rotator"}
-        assert "lease, update and restart machines of the app jobs" not in rights
-        assert "addWireGuardPeer" in found.mutations
 
     tell(story)
