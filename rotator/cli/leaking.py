@@ -273,14 +273,15 @@ async def _untracked(
     parts, tokens = rotator.parts, rotator.client.leaked
     kill = Kill(began)
     one = finding.listed[0] if len(finding.listed) == 1 else None
-    own = is_own(rotator, finding)
-    if own:
+    shown = not options.as_json
+    if shown and is_own(rotator, finding):
         say("IT IS ROTATOR'S OWN API TOKEN: give rotator another one before it goes")
     if finding.alive is None:
         kill.how, kill.seconds = "Fly refuses it already", 0.0
     elif not confirmed("Nothing replaces it: whoever uses it stops. Revoke it?", yes=options.yes):
-        say("it still works; `--yes` revokes it")
-        if options.as_json:
+        if shown:
+            say("it still works; `--yes` revokes it")
+        else:
             print_json(_as_data(finding, None, kill))
         return PARTLY
     else:
