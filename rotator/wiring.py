@@ -72,7 +72,9 @@ class Rotator:
     async def sync(self) -> InventoryChange:
         """Bring the inventory in line with the manifest."""
         manifest = self.manifest()
-        return await apply_manifest(self.parts, manifest.specs, source=manifest.path)
+        change = await apply_manifest(self.parts, manifest.specs, source=manifest.path)
+        self.own_token.forget()
+        return change
 
 
 def limits_of(settings: Settings) -> Limits:

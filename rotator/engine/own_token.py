@@ -20,11 +20,19 @@ _ORDER: Final = (VersionState.CURRENT, VersionState.PENDING, VersionState.RETIRI
 
 
 class OwnToken:
-    """The candidates, best first, and which of them were refused."""
+    """The candidates, best first, and which of them were refused.
+
+    Which credential it is, is looked for once: `forget` it when the manifest has changed.
+    """
 
     def __init__(self, store: Store, kind: str, given: Secret | None) -> None:
         self._store, self._kind, self._given = store, kind, given
         self._refused: set[bytes] = set()
+        self._ids: tuple[str, ...] | None = None
+
+    def forget(self) -> None:
+        """Look for the credential again."""
+        self._ids = None
 
     async def best(self) -> Secret | None:
         """The value in use by the inventory, else what the environment gives, unless refused."""
@@ -41,9 +49,10 @@ class OwnToken:
     async def _candidates(self) -> Sequence[Secret]:
         found: list[Secret] = []
         async with self._store.view() as unit:
-            managed = await unit.credentials(status=CredentialStatus.MANAGED)
-            own = [c for c in managed if c.spec.kind == self._kind]
-            versions = [v for c in own for v in await unit.versions(c.id) if v.sealed]
+            if self._ids is None:
+                own = await unit.credentials(status=CredentialStatus.MANAGED, kind=self._kind)
+                self._ids = tuple(credential.id for credential in own)
+            versions = [v for each in self._ids for v in await unit.versions(each) if v.sealed]
             versions.sort(key=lambda v: v.created_at, reverse=True)
             for state in _ORDER:
                 for version in versions:
