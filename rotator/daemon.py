@@ -27,6 +27,7 @@ from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
 from rotator.engine.taint import advance_taints
+from rotator.keys import rewrap_all
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
@@ -38,6 +39,7 @@ MANIFEST_SECONDS = 10
 EXPIRY_SECONDS = 3600
 PUBLISH_SECONDS = 15
 STREAM_SECONDS = 3
+REWRAP_SECONDS = 3600
 GRACE_SECONDS = 30
 
 
@@ -111,6 +113,7 @@ class Daemon:
             ("stream-events", self._stream, STREAM_SECONDS),
             ("heartbeat", self._beat, HEARTBEAT_SECONDS),
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
+            ("rewrap-keys", self._rewrap, REWRAP_SECONDS),
         )
         for name, job, seconds in table:
             scheduler.add_job(
@@ -166,6 +169,8 @@ class Daemon:
             log.warning("could not sign off", error=str(error))
 
     async def _beat(self) -> None:
+        if await self._rotator.take_up_own_token():
+            log.info("rotator's own API token has changed; calls go on with the new one")
         self._worker = await jobs.heartbeat(self._parts, self._worker)
         now = self._parts.clock.now()
         self._metrics.update(await look(self._parts.store, now), now)
@@ -195,6 +200,12 @@ class Daemon:
         """Send events out. What can't be sent is kept and told by the job itself."""
         if self._event_sinks:
             await self._streamer.run(self._event_sinks)
+
+    async def _rewrap(self) -> None:
+        """Bring what an earlier key-encryption key wraps under the first one, a few at a time."""
+        done = await rewrap_all(self._rotator)
+        if done:
+            log.info("values wrapped anew by the first of ROTATOR_KEYS", values=done)
 
     async def _load_manifest(self, *, first: bool = False) -> None:
         """Apply the manifest at the start and whenever it has changed. A change that can't be

@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     events_file: Path | None = None
     events_webhook: SecretStr | None = None
     events_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    narrow_calls: bool = False
 
     @field_validator("keys", "events_webhook_secret", mode="before")
     @classmethod
@@ -92,19 +93,25 @@ class Settings(BaseSettings):
             raise ValueError("use debug, info, warning or error")
         return value.lower()
 
+    def given_token(self) -> Secret | None:
+        """The API token that the environment gives."""
+        given = self.fly_api_token.get_secret_value().strip() if self.fly_api_token else ""
+        return Secret(given) if given else None
+
     def require_token(self) -> Secret:
         """The API token.
 
         Raises:
             InputError: none is set.
         """
-        if self.fly_api_token is None or not self.fly_api_token.get_secret_value().strip():
+        given = self.given_token()
+        if given is None:
             raise InputError(
                 "no Fly API token is set",
                 where="ROTATOR_FLY_API_TOKEN",
-                next_step="make one with `fly tokens create org` and set it as FLY_API_TOKEN",
+                next_step='run `export FLY_API_TOKEN="$(fly tokens create org --name rotator)"`',
             )
-        return Secret(self.fly_api_token.get_secret_value().strip())
+        return given
 
     def key_secrets(self) -> tuple[Secret, ...]:
         """The key-encryption keys, the sealing one first."""

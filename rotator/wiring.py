@@ -14,8 +14,11 @@ from rotator.domain.secret import Secret
 from rotator.engine.audit.publish import Sink
 from rotator.engine.audit.stream import EventSink
 from rotator.engine.inventory import InventoryChange, apply_manifest
+from rotator.engine.own_token import OwnToken
 from rotator.engine.parts import Limits, Parts
+from rotator.fly.api_token import ApiToken
 from rotator.fly.client import FlyClient
+from rotator.fly.needed import OWN
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest, parse_target
 from rotator.settings import Settings
@@ -48,6 +51,7 @@ class Rotator:
     targets: Mapping[str, Target]
     parts: Parts
     signer: CheckpointSigner | None
+    own_token: OwnToken
 
     def sinks(self) -> Sequence[Sink]:
         """Where checkpoints are sent, beside the log.
@@ -97,10 +101,20 @@ class Rotator:
             self.settings.manifest, self.kinds, self.targets, self.parts.clock.now()
         )
 
+    async def take_up_own_token(self) -> bool:
+        """Go on with rotator's own token as the inventory has it by now. Tells of a change."""
+        best = await self.own_token.best()
+        if best is None or best.reveal() == self.client.token.value.reveal():
+            return False
+        self.client.token.value = best
+        return True
+
     async def sync(self) -> InventoryChange:
         """Bring the inventory in line with the manifest."""
         manifest = self.manifest()
-        return await apply_manifest(self.parts, manifest.specs, source=manifest.path)
+        change = await apply_manifest(self.parts, manifest.specs, source=manifest.path)
+        self.own_token.forget()
+        return change
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -133,7 +147,7 @@ async def open_rotator(
         InputError: something is missing or wrong in the settings or the database's schema.
     """
     clock, entropy = SystemClock(), SystemEntropy()
-    token = settings.require_token() if online else ABSENT_TOKEN
+    token = ApiToken(settings.given_token() or ABSENT_TOKEN)
     ring = key_ring(settings, entropy)
     if online and ring is None:
         raise InputError(
@@ -145,10 +159,18 @@ async def open_rotator(
     async with AsyncExitStack() as stack:
         store = SqlStore(settings.database_url, ring, clock)
         stack.push_async_callback(store.aclose)
+        own = OwnToken(store, OWN, settings.given_token())
         if ring is not None and online:
             await store.verify_keys()
+            token.value = await own.best() or settings.require_token()
+            token.successor = own.after
         client = FlyClient(
-            settings.machines_api_url, settings.graphql_api_url, token, clock, entropy
+            settings.machines_api_url,
+            settings.graphql_api_url,
+            token,
+            clock,
+            entropy,
+            narrow_calls=settings.narrow_calls,
         )
         stack.push_async_callback(client.aclose)
         kinds, targets = all_kinds(client, clock), all_targets(client)
@@ -169,4 +191,4 @@ async def open_rotator(
             witness=client.witness,
         )
         signer = CheckpointSigner(ring) if ring is not None else None
-        yield Rotator(settings, store, client, kinds, targets, parts, signer)
+        yield Rotator(settings, store, client, kinds, targets, parts, signer, own)

@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rotator.cli.failures import FAILED
+from rotator.cli.mending import new_token_command, organization_of
 from rotator.cli.places import places_of
 from rotator.cli.session import daemon_is_running
 from rotator.cli.text import from_now, print_json, say, show
-from rotator.domain.errors import InputError, RotatorError
+from rotator.domain.errors import InputError, RotatorError, TokenRefused
 from rotator.fly.auth import check_token
 from rotator.logs import configure_logs
 from rotator.manifest import Manifest
@@ -170,6 +171,9 @@ async def _token(rotator: Rotator) -> AsyncIterator[Finding]:
         holders = await rotator.client.tokens.current()
         named = ", ".join(dict.fromkeys(h.organization for h in holders if h.organization))
         yield Finding("Machines API", Verdict.OK, f"accepts the token ({named or 'no names'})")
+    except TokenRefused as error:
+        mend = f"`{new_token_command(await organization_of(rotator))}`"
+        yield Finding("Machines API", Verdict.WRONG, error.message, mend)
     except RotatorError as error:
         yield _wrong("Machines API", error)
     ends = rotator.client.authority.expires_at()

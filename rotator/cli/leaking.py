@@ -5,30 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from rotator.cli.asking import confirmed
 from rotator.cli.failures import FAILED, PARTLY
-from rotator.cli.inspected import FORMS, sentence
 from rotator.cli.inspecting import refuse_tokens, token_text
+from rotator.cli.leak_finding import Finding, find, is_own, tell
 from rotator.cli.rotating import carried, told_code
 from rotator.cli.session import daemon_is_running, opened
 from rotator.cli.sweeping import SweepOptions, carry_out
-from rotator.cli.text import moment, one_line, print_json, say
+from rotator.cli.text import one_line, print_json, say
 from rotator.domain.credential import Credential, CredentialStatus, Version
-from rotator.domain.errors import InputError, Refused
-from rotator.domain.leak import COURSES, Course, Found
-from rotator.domain.lineage import Recognised
+from rotator.domain.errors import InputError, RetryLater, RotatorError
+from rotator.domain.leak import COURSES, Course
 from rotator.domain.rotation import ENDED, Mode
-from rotator.domain.secret import Secret
 from rotator.domain.sweep import Scope
 from rotator.engine import leak, sweep
-from rotator.engine.lineage import recognise
-from rotator.fly.bundle import Bundle, Form, read_bundle
-from rotator.fly.inspection import Reading, read_token
-from rotator.fly.macaroon import MacaroonError
-from rotator.fly.tracing import traces
 
 if TYPE_CHECKING:
     from rotator.wiring import Rotator
@@ -45,19 +38,6 @@ class LeakOptions:
     wait: bool
     as_json: bool
     scope: Scope | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the text is: a tracked version, or else what can be told of it."""
-
-    value: Secret
-    bundle: Bundle | None
-    readings: Sequence[Reading]
-    version: tuple[Credential, Version] | None
-    how: str
-    alive: Sequence[str] | None = None
-    listed: Sequence[Found] = ()
 
 
 @dataclass
@@ -82,72 +62,15 @@ async def rotate_leaked(names: Sequence[str], options: LeakOptions) -> int:
         raise InputError("there is no token", where="standard input", next_step=HOW)
     async with opened(online=True) as rotator:
         began = rotator.parts.clock.now()
-        finding = await _find(rotator, value)
+        finding = await find(rotator, value)
         if not options.as_json:
-            _tell(finding, began)
+            tell(finding, began)
         if finding.version is not None:
             return await _tracked(rotator, finding, options, began)
         code = await _untracked(rotator, finding, options, began)
         if options.scope is None or code:
             return code
         return await _others(rotator, options, options.scope)
-
-
-async def _find(rotator: Rotator, value: Secret) -> Finding:
-    bundle, readings = _read(value)
-    known: Recognised | None = None
-    if bundle is not None and bundle.permissions:
-        recognised = await recognise(rotator.parts, traces(value))
-        known = recognised[0] if recognised else None
-    if known is not None:
-        at = (known.credential, known.version)
-        return Finding(value, bundle, readings, at, known.sentence)
-    same = await leak.same_value(rotator.parts, value)
-    if same is not None:
-        return Finding(value, bundle, readings, same, f"it is the value of {same[0].name}")
-    if bundle is None or all(each.form is Form.UNKNOWN for each in bundle.members):
-        raise InputError(
-            "that is no token that Fly is known for, and no value that rotator holds",
-            where="standard input",
-            next_step="give all of it, as it was found",
-        )
-    tokens = rotator.client.leaked
-    alive = await tokens.accepted(value)
-    slugs = await leak.organizations_of(rotator.parts, alive or ())
-    listed = await tokens.listed(value, slugs)
-    return Finding(value, bundle, readings, None, "rotator does not track it", alive, listed)
-
-
-def _read(value: Secret) -> tuple[Bundle | None, Sequence[Reading]]:
-    try:
-        bundle = read_bundle(value.reveal())
-    except MacaroonError:
-        return None, ()
-    return bundle, [read_token(each, bundle) for each in bundle.permissions]
-
-
-def _tell(finding: Finding, now: datetime) -> None:
-    for reading in finding.readings:
-        say(f"{reading.kind} {reading.fingerprint}")
-        say(f"  {sentence(reading, now)}")
-    for member in finding.bundle.members if finding.bundle and not finding.readings else ():
-        say(FORMS[member.form])
-    say(f"  {finding.how}")
-    if finding.version is not None:
-        _, version = finding.version
-        told = version.issued.name if version.issued else "no name"
-        say(f"  version {version.id} ({version.state.value}), {told} at its issuer")
-        return
-    for each in finding.listed:
-        ended = f", revoked {moment(each.revoked_at)}" if each.revoked_at else ""
-        say(
-            f"  at Fly: {each.name!r} ({each.ref}), made by {each.made_by or 'nobody named'} "
-            f"{moment(each.created_at)}{ended}"
-        )
-    if len(finding.listed) > 1:
-        say("  these can't be told apart from outside, so it is revoked by its own text")
-    alive = "accepts" if finding.alive is not None else "does not accept"
-    say(f"  Fly {alive} it")
 
 
 async def _tracked(
@@ -157,12 +80,7 @@ async def _tracked(
     credential, version = finding.version
     parts, reason = rotator.parts, one_line(options.reason) or "a copy of it leaked"
     scope = options.scope
-    if scope is not None and not scope.holds(credential.spec):
-        raise InputError(
-            f"{credential.name} is not in {scope}",
-            where="--everything",
-            next_step=f"use --org {credential.spec.organization}",
-        )
+    _refuse_outside(scope, credential)
     response = await leak.respond(
         parts,
         credential,
@@ -192,6 +110,15 @@ async def _tracked(
     else:
         _tell_kill(kill, finding, next_step=True)
     return code if kill.seconds is not None or not finding.readings else max(code, FAILED)
+
+
+def _refuse_outside(scope: Scope | None, credential: Credential) -> None:
+    if scope is not None and not scope.holds(credential.spec):
+        raise InputError(
+            f"{credential.name} is not in {scope}",
+            where="--everything",
+            next_step=f"use --org {credential.spec.organization}",
+        )
 
 
 async def _others(rotator: Rotator, options: LeakOptions, scope: Scope) -> int:
@@ -273,23 +200,41 @@ async def _see_it_die(
 ) -> None:
     """Watch that it goes, or revoke it beside what is under way; then try it until it is refused.
     Told at once unless `quiet`."""
-    parts, tokens = rotator.parts, rotator.client.leaked
-    waits = response.course in (Course.ROTATE, Course.HASTEN)
+    parts, tokens, value = rotator.parts, rotator.client.leaked, finding.value
+    if not parts.kinds[response.credential.spec.kind].issuer_lists:
+        kill.how = "no issuer could revoke it: it is worth nothing once nothing takes it any more"
+        return
     try:
-        if response.course is Course.GONE:
-            kill.how = "it was revoked before"
-        elif waits and await _gone_within(rotator, response.version):
-            kill.how = "the rotation revoked it"
-        else:
-            kill.how = await leak.revoke_beside(parts, response, reason)
-        if finding.readings and await leak.refused(
-            parts, tokens, finding.value, leak.REFUSAL_PATIENCE
-        ):
+        kill.how = await _revoked(rotator, finding, response, reason)
+        if finding.readings and await leak.refused(parts, tokens, value, leak.REFUSAL_PATIENCE):
             kill.seconds = (parts.clock.now() - kill.began).total_seconds()
-    except (Refused, InputError) as error:
+    except RotatorError as error:
+        # Whatever comes of this, the rotation beside it goes on.
         kill.problem = str(error)
     if not quiet:
         _tell_kill(kill, finding)
+
+
+async def _revoked(rotator: Rotator, finding: Finding, response: leak.Response, reason: str) -> str:
+    """By the rotation, or beside it, tried again while Fly can't be asked. Tells how."""
+    parts, clock = rotator.parts, rotator.parts.clock
+    at_once = timedelta(0)
+    if response.course is Course.GONE and (
+        not finding.readings
+        or await leak.refused(parts, rotator.client.leaked, finding.value, at_once)
+    ):
+        return "it was revoked before"
+    waits = response.course in (Course.ROTATE, Course.HASTEN)
+    if waits and await _gone_within(rotator, response.version):
+        return "the rotation revoked it"
+    deadline = clock.now() + leak.REFUSAL_PATIENCE
+    while True:
+        try:
+            return await leak.revoke_beside(parts, response, reason)
+        except RetryLater:
+            if clock.now() >= deadline or parts.stopping.is_set():
+                raise
+            await clock.sleep(1)
 
 
 async def _gone_within(rotator: Rotator, version: Version) -> bool:
@@ -321,11 +266,6 @@ def _tell_kill(kill: Kill, finding: Finding, *, next_step: bool = False) -> None
         say(f"next: `rotator rotate now {what} --everything` replaces what it could have taken")
 
 
-def _is_own(rotator: Rotator, finding: Finding) -> bool:
-    own = {trace.lineage for trace in traces(rotator.settings.require_token())}
-    return any(reading.lineage in own for reading in finding.readings)
-
-
 async def _untracked(
     rotator: Rotator, finding: Finding, options: LeakOptions, began: datetime
 ) -> int:
@@ -333,14 +273,15 @@ async def _untracked(
     parts, tokens = rotator.parts, rotator.client.leaked
     kill = Kill(began)
     one = finding.listed[0] if len(finding.listed) == 1 else None
-    own = _is_own(rotator, finding)
-    if own:
+    shown = not options.as_json
+    if shown and is_own(rotator, finding):
         say("IT IS ROTATOR'S OWN API TOKEN: give rotator another one before it goes")
     if finding.alive is None:
         kill.how, kill.seconds = "Fly refuses it already", 0.0
     elif not confirmed("Nothing replaces it: whoever uses it stops. Revoke it?", yes=options.yes):
-        say("it still works; `--yes` revokes it")
-        if options.as_json:
+        if shown:
+            say("it still works; `--yes` revokes it")
+        else:
             print_json(_as_data(finding, None, kill))
         return PARTLY
     else:

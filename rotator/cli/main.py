@@ -13,6 +13,7 @@ from rotator.cli.audit import audit, history
 from rotator.cli.discover import discover
 from rotator.cli.drift import drift
 from rotator.cli.inventory import list_credentials, show
+from rotator.cli.keys import keys
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
 from rotator.cli.reconcile import reconcile
@@ -53,6 +54,7 @@ app.command()(history)
 app.command()(report)
 app.add_typer(drift, name="drift")
 app.add_typer(token, name="token")
+app.add_typer(keys, name="keys")
 app.add_typer(db, name="db")
 app.command()(health)
 app.command()(simulate)

@@ -86,6 +86,7 @@ async def check_database() -> int:
 
 async def run_daemon(*, migrate: bool) -> int:
     """`rotator run`."""
+    from rotator.cli.mending import require_living_token
     from rotator.daemon import Daemon
     from rotator.system import worker_actor, worker_name
     from rotator.wiring import open_rotator
@@ -96,6 +97,7 @@ async def run_daemon(*, migrate: bool) -> int:
         await schema.upgrade(settings.database_url)
     worker = worker_name()
     async with open_rotator(settings, actor=worker_actor(worker), worker_id=worker) as rotator:
+        await require_living_token(rotator)
         await Daemon(rotator).run()
     return 0
 

@@ -145,7 +145,7 @@ async def _untracked(rotator: Rotator, scope: Scope) -> Sequence[str]:
 async def _own_refs(rotator: Rotator, scope: Scope) -> frozenset[str]:
     if scope.organization is None:
         return frozenset()
-    own = rotator.settings.require_token()
+    own = rotator.client.token.value
     found = await rotator.client.leaked.listed(own, [scope.organization])
     return frozenset(each.ref for each in found)
 

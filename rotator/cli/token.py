@@ -15,6 +15,20 @@ def root() -> None:
 
 
 @token.command()
+def needed(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Tell what rotator's own API token has to be allowed for the manifest, and why.
+
+    Nothing is sent anywhere.
+    """
+    from rotator.cli.own_token import show_needed
+    from rotator.cli.session import run_async
+
+    return run_async(show_needed(as_json=as_json))
+
+
+@token.command()
 def inspect(
     source: Annotated[
         list[str] | None,

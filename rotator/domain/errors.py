@@ -98,6 +98,10 @@ class NotAllowed(NeedsHuman):
     """The API token in use lacks the right, has expired or was revoked."""
 
 
+class TokenRefused(NotAllowed):
+    """The API token in use is not accepted for anything: expired, revoked or no token at all."""
+
+
 class NotFound(NeedsHuman):
     """The thing does not exist, or the token may not see it (Fly says the same to both)."""
 

@@ -119,6 +119,7 @@ class Action(StrEnum):
     MACHINE_DESTROYING = "machine.destroying"
     MACHINE_DESTROYED = "machine.destroyed"
     MACHINE_RESTARTED = "machine.restarted"
+    KEYS_REWRAPPED = "keys.rewrapped"
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     CHECKPOINT_SIGNED = "checkpoint.signed"

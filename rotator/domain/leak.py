@@ -24,7 +24,7 @@ class Course(StrEnum):
 
 
 COURSES: Final[Mapping[Course, str]] = {
-    Course.ROTATE: "it is replaced now; it is revoked before its successor is delivered",
+    Course.ROTATE: "it is replaced now, and revoked first where somebody can revoke it",
     Course.HASTEN: "it has a successor already, so its overlap ends now",
     Course.TURN_BACK: "the rotation that brings it is turned back, and it is revoked now",
     Course.REVOKE: "it is revoked now, beside whatever else is under way",

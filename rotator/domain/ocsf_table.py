@@ -143,6 +143,7 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         destroyed=DELETE,
         restarted=UPDATE,
     ),
+    Action.KEYS_REWRAPPED: Mapped(OcsfClass.ENTITY_MANAGEMENT, UPDATE, "keys"),
     Action.WORKER_STARTED: Mapped(OcsfClass.APPLICATION_LIFECYCLE, 3),
     Action.WORKER_STOPPED: Mapped(OcsfClass.APPLICATION_LIFECYCLE, 4),
     Action.CHECKPOINT_SIGNED: Mapped(OcsfClass.EVENT_LOG_ACTIVITY, OTHER),

@@ -16,6 +16,7 @@ from typing import Final
 from rotator.domain.credential import Credential, CredentialSpec
 
 DANGER: Final[Mapping[str, int]] = {
+    "rotator-token": 0,
     "org-token": 0,
     "deploy-token": 1,
     "wireguard-token": 2,

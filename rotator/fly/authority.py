@@ -15,6 +15,7 @@ from rotator.domain.credential import CredentialSpec
 from rotator.domain.ports import Clock
 from rotator.domain.secret import Secret
 from rotator.fly import macaroon as m
+from rotator.fly.api_token import ApiToken, as_api_token
 
 WIREGUARD: Final = "wg"
 SOON_SECONDS: Final = 3600
@@ -40,7 +41,7 @@ _REMOVE_PEER: Final = Need(
 _SET_SECRETS: Final = "set secrets and update machines of {}"
 
 _APP_TOKENS: Final = frozenset({"deploy-token", "ssh-token", "machine-exec-token"})
-_ORG_TOKENS: Final = frozenset({"org-token", "readonly-token", "wireguard-token"})
+_ORG_TOKENS: Final = frozenset({"org-token", "readonly-token", "wireguard-token", "rotator-token"})
 
 
 def _needs(spec: CredentialSpec) -> list[Need]:
@@ -70,14 +71,21 @@ def _token_needs(spec: CredentialSpec) -> list[Need]:
 
 
 class TokenAuthority:
-    """The engine's `Authority`, for one API token."""
+    """The engine's `Authority`, for the API token that is in use."""
 
-    def __init__(self, token: Secret, clock: Clock) -> None:
-        self._clock = clock
-        try:
-            self._tokens: Sequence[m.Macaroon] = m.permission_tokens(token.reveal())
-        except m.MacaroonError:
-            self._tokens = ()
+    def __init__(self, token: Secret | ApiToken, clock: Clock) -> None:
+        self._clock, self._token = clock, as_api_token(token)
+        self._read: tuple[Secret, Sequence[m.Macaroon]] | None = None
+
+    @property
+    def _tokens(self) -> Sequence[m.Macaroon]:
+        value = self._token.value
+        if self._read is None or self._read[0] is not value:
+            try:
+                self._read = (value, m.permission_tokens(value.reveal()))
+            except m.MacaroonError:
+                self._read = (value, ())
+        return self._read[1]
 
     def expires_at(self) -> datetime | None:
         """When the token ends; None if it can't be read or has no end."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 
 from rotator.domain.ports import Clock, Entropy
 from rotator.domain.secret import Secret
+from rotator.fly.api_token import ApiToken, Authorizer, as_api_token
 from rotator.fly.auth import (
     graphql_authorization,
     machines_authorization,
@@ -19,6 +21,7 @@ from rotator.fly.counting import CallCounter
 from rotator.fly.fleet import FlyFleet
 from rotator.fly.graphql import Graphql
 from rotator.fly.leaks import LeakedTokens
+from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
@@ -35,33 +38,38 @@ CLOSE_SECONDS = 5
 class FlyClient:
     """Everything that rotator does on Fly, by area. `calls` counts what goes out.
 
-    The base URLs are without `/v1` and `/graphql`. `http` replaces the network in tests.
+    The base URLs are without `/v1` and `/graphql`. `http` replaces the network in tests. With
+    `narrow_calls` each call carries a copy of the token that may do just that, for minutes.
     """
 
     def __init__(
         self,
         machines_url: str,
         graphql_url: str,
-        token: Secret,
+        token: Secret | ApiToken,
         clock: Clock,
         entropy: Entropy,
         *,
         http: httpx.AsyncBaseTransport | None = None,
+        narrow_calls: bool = False,
     ) -> None:
         self.calls = CallCounter()
-        self._transports = (
-            machines := Transport(
-                machines_url, machines_authorization(token), clock, entropy, self.calls, http=http
-            ),
-            graphql_transport := Transport(
-                graphql_url, graphql_authorization(token), clock, entropy, self.calls, http=http
-            ),
-            releases := Transport(
-                graphql_url, releases_authorization(token), clock, entropy, self.calls, http=http
-            ),
-        )
+        self.token = as_api_token(token)
+
+        narrower = CallNarrower(clock) if narrow_calls else None
+
+        def transport(base: str, form: Callable[[Secret], Secret]) -> Transport:
+            authorizer = Authorizer(self.token, form, narrower)
+            return Transport(base, authorizer, clock, entropy, self.calls, http=http)
+
+        machines = transport(machines_url, machines_authorization)
+        graphql_transport = transport(graphql_url, graphql_authorization)
+        releases = transport(graphql_url, releases_authorization)
+        self._transports = (machines, graphql_transport, releases)
         graphql = Graphql(graphql_transport)
         self.fleet = FlyFleet(machines)
+        if narrower is not None:
+            narrower.number_of = self.fleet.number
         self.secrets = SecretsApi(machines)
         self.certificates = CertificatesApi(machines)
         self.organizations = OrganizationsApi(graphql)
@@ -72,7 +80,7 @@ class FlyClient:
         self.witness = FlyWitness(graphql)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
-        self.authority = TokenAuthority(token, clock)
+        self.authority = TokenAuthority(self.token, clock)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -21,6 +21,7 @@ from rotator.domain.errors import (
     OutcomeUnknown,
     Refused,
     RotatorError,
+    TokenRefused,
     Unavailable,
 )
 from rotator.fly.call import Call, Effect
@@ -63,7 +64,13 @@ def failure(call: Call, response: httpx.Response, now: datetime) -> RotatorError
     if special is not None:
         return special
     match response.status_code:
-        case 401 | 403:
+        case 401:
+            return TokenRefused(
+                message,
+                next_step="`rotator check` shows what became of the API token",
+                request_id=ref,
+            )
+        case 403:
             return NotAllowed(
                 message,
                 next_step="`rotator check` shows what the API token may do",

@@ -35,6 +35,10 @@ class _AppModel(FlyModel):
     machine_count: int | None = None
 
 
+class _NumberModel(FlyModel):
+    internal_numeric_id: int
+
+
 class _LeaseModel(FlyModel):
     nonce: str
     expires_at: int
@@ -72,6 +76,11 @@ class FlyFleet:
                 request_id=error.request_id,
             ) from None
         return AppOverview(found.name, found.organization.slug, found.status, found.machine_count)
+
+    async def number(self, app: str) -> int:
+        """The number by which tokens name an app."""
+        call = Call(f"look up the number of {app}", "GET", f"/v1/apps/{app}", APP_ACTIONS, app)
+        return parse(_NumberModel, call, await self._machines.send(call)).internal_numeric_id
 
     async def machines(self, app: str) -> Sequence[Machine]:
         """All machines that exist, whatever their state. One list may lag."""

@@ -13,7 +13,14 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
-from rotator.domain.errors import NotAllowed, NotFound, Refused, RotatorError, Unavailable
+from rotator.domain.errors import (
+    NotAllowed,
+    NotFound,
+    Refused,
+    RotatorError,
+    TokenRefused,
+    Unavailable,
+)
 from rotator.domain.secret import Secret
 from rotator.fly.call import CHANGE_SECONDS, READ_SECONDS, Answer, Call, Effect
 from rotator.fly.failures import lost
@@ -92,7 +99,13 @@ def _refusal(call: Call, answer: Answer) -> RotatorError | None:
 def _error(call: Call, code: str, told: str, ref: str | None) -> RotatorError:
     message = f"could not {call.what}: Fly says {told or code or 'nothing more'}"
     lowered = told.lower()
-    if code in _DENIED or "must be authenticated" in lowered or "not authorized" in lowered:
+    if "must be authenticated" in lowered:
+        return TokenRefused(
+            message,
+            next_step="`rotator check` shows what became of the API token",
+            request_id=ref,
+        )
+    if code in _DENIED or "not authorized" in lowered:
         return NotAllowed(
             message,
             next_step="`rotator check` shows what the API token may do",

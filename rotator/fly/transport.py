@@ -17,9 +17,17 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from rotator import __version__
-from rotator.domain.errors import NotYet, OutcomeUnknown, RetryLater, RotatorError, Unavailable
+from rotator.domain.errors import (
+    NotYet,
+    OutcomeUnknown,
+    RetryLater,
+    RotatorError,
+    TokenRefused,
+    Unavailable,
+)
 from rotator.domain.ports import Clock, Entropy
 from rotator.domain.secret import Secret
+from rotator.fly.api_token import Authorizer
 from rotator.fly.call import Answer, Call, Effect
 from rotator.fly.counting import CallCounter
 from rotator.fly.failures import failure, lost, request_id
@@ -44,7 +52,7 @@ class Transport:
     def __init__(
         self,
         base_url: str,
-        authorization: Secret,
+        authorizer: Authorizer,
         clock: Clock,
         entropy: Entropy,
         calls: CallCounter,
@@ -52,7 +60,7 @@ class Transport:
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
-        self._authorization = authorization
+        self._authorizer, self._token = authorizer, authorizer.token
         self._clock, self._entropy, self._calls = clock, entropy, calls
         self._limiter = RateLimiter(clock)
         self._client = httpx.AsyncClient(
@@ -92,16 +100,31 @@ class Transport:
         )
         async for attempt in retrying:
             with attempt:
-                answer = await self._once(call)
-                error = check(answer) if check is not None else None
-                if error is not None:
-                    raise error
+                answer = await self._authorised(call, check)
                 if memory is not None:
                     memory.keep(question, answer, self._clock.now())
                 return answer
         raise AssertionError("tenacity gave up without an error")
 
-    async def _once(self, call: Call) -> Answer:
+    async def _authorised(
+        self, call: Call, check: Callable[[Answer], RotatorError | None] | None
+    ) -> Answer:
+        """With rotator's token; once more where Fly refuses that and another one took its place:
+        what was refused so did nothing."""
+        await self._authorizer.prepare(call)
+        while True:
+            token = self._token.value
+            try:
+                answer = await self._once(call, token)
+                error = check(answer) if check is not None else None
+                if error is not None:
+                    raise error
+                return answer
+            except TokenRefused:
+                if call.authorization is not None or not await self._token.replaced(token):
+                    raise
+
+    async def _once(self, call: Call, token: Secret) -> Answer:
         await self._limiter.pass_through(call.action, call.of, call.rate)
         self._calls.add()
         timeout = httpx.Timeout(call.timeout_seconds, connect=CONNECT_SECONDS)
@@ -122,7 +145,7 @@ class Transport:
                     content=content,
                     headers={
                         **headers,
-                        "Authorization": (call.authorization or self._authorization).reveal(),
+                        "Authorization": self._authorizer.header(call, token).reveal(),
                     },
                     timeout=timeout,
                 )

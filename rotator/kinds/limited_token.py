@@ -74,7 +74,7 @@ APP: Final = Field(
     check=_check_app,
     about="the app that the token is for",
 )
-_TOKEN_NAME: Final = Field(
+TOKEN_NAME: Final = Field(
     "token_name",
     FieldType.TEXT,
     '"ci"',
@@ -102,7 +102,7 @@ class LimitedTokenKind:
     def __init__(self, tokens: TokenClient, identities: IdentityClient, clock: Clock) -> None:
         self._tokens, self._identities, self._clock = tokens, identities, clock
         app = (APP,) if self.profile == DEPLOY else ()
-        self.fields = (*app, *self.own_fields, _TOKEN_NAME, narrow_field(self.narrows), BIND)
+        self.fields = (*app, *self.own_fields, TOKEN_NAME, narrow_field(self.narrows), BIND)
 
     def copies(self, params: Params, organization: int) -> tuple[tuple[c.Caveat, ...], ...]:
         """For each token of the value, the caveats that make it one of this kind."""

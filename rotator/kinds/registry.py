@@ -13,6 +13,7 @@ from rotator.kinds.limited_token import LimitedTokenKind
 from rotator.kinds.machine_exec_token import MachineExecTokenKind
 from rotator.kinds.org_token import OrgTokenKind
 from rotator.kinds.readonly_token import ReadonlyTokenKind
+from rotator.kinds.rotator_token import RotatorTokenKind
 from rotator.kinds.secret import SecretKind
 from rotator.kinds.ssh_token import SshTokenKind
 from rotator.kinds.wireguard_peer import WireGuardPeerKind
@@ -37,6 +38,7 @@ def builtin_kinds(client: FlyClient, clock: Clock) -> dict[str, Kind]:
     """Rotator's own kinds, by the manifest's word."""
     own: tuple[Kind, ...] = (
         *(kind(client.tokens, client.organizations, clock) for kind in TOKEN_KINDS),
+        RotatorTokenKind(client.tokens, client.organizations, clock),
         SecretKind(),
         WireGuardPeerKind(client.wireguard),
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path as FilePath
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from rotator.domain.credential import CredentialMode, CredentialSpec, TargetSpec
 from rotator.domain.errors import InputError
@@ -34,6 +34,15 @@ class KindRules(Protocol):
     def check(self, params: Params) -> str | None: ...
     def place(self, name: str, organization: str, params: Params) -> str: ...
     def fits(self, spec: CredentialSpec, now: datetime) -> str | None: ...
+
+
+@runtime_checkable
+class Derived(Protocol):
+    """A kind of which a part of the spec follows from the rest of the manifest."""
+
+    def derived(
+        self, spec: CredentialSpec, everything: Sequence[CredentialSpec]
+    ) -> CredentialSpec: ...
 
 
 class TargetRules(Protocol):
@@ -131,6 +140,7 @@ def parse_manifest(
     _unique(specs, root)
     _origins(specs, data, root)
     problems.raise_if_any()
+    specs = [_derived(spec, kinds[spec.kind], specs) for spec in specs]
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Manifest(filename, organization, tuple(specs), digest)
 
@@ -153,6 +163,12 @@ def parse_target(text: str, where: str, targets: Mapping[str, TargetRules]) -> T
     problems.raise_if_any()
     assert spec is not None
     return spec
+
+
+def _derived(
+    spec: CredentialSpec, kind: KindRules, everything: Sequence[CredentialSpec]
+) -> CredentialSpec:
+    return kind.derived(spec, everything) if isinstance(kind, Derived) else spec
 
 
 def _syntax_line(message: str, text: str) -> int:

@@ -34,11 +34,15 @@ class InventoryUnit(UnitBase):
             raise LookupError(credential_id)
         return to_credential(row)
 
-    async def credentials(self, *, status: CredentialStatus | None = None) -> Sequence[Credential]:
+    async def credentials(
+        self, *, status: CredentialStatus | None = None, kind: str | None = None
+    ) -> Sequence[Credential]:
         """All, by name."""
         query = select(credentials).order_by(credentials.c.name)
         if status is not None:
             query = query.where(credentials.c.status == status.value)
+        if kind is not None:
+            query = query.where(credentials.c.kind == kind)
         return [to_credential(row) for row in await self._rows(query)]
 
     async def save_credential(self, credential: Credential) -> None:

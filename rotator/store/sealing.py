@@ -92,8 +92,30 @@ class KeyRing:
         about = subject.encode()
         wrapped = AESGCM(self._first.key).encrypt(wrap_nonce, data_key, about)
         sealed = AESGCM(data_key).encrypt(nonce, value.reveal().encode(), about)
+        return self.first_prefix + wrap_nonce + wrapped + nonce + sealed
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of all keys, the one that seals first."""
+        return [self._first.id, *(key.id for key in self._others())]
+
+    @property
+    def first_prefix(self) -> bytes:
+        """How everything begins that the first key has sealed."""
         name = self._first.id.encode()
-        return bytes([_FORMAT, len(name)]) + name + wrap_nonce + wrapped + nonce + sealed
+        return bytes([_FORMAT, len(name)]) + name
+
+    def rewrap(self, subject: str, sealed: bytes) -> bytes:
+        """The same sealed value with its data key wrapped by the first key. The value itself stays
+        encrypted as it is.
+
+        Raises:
+            NeedsHuman: as `open` does.
+        """
+        data_key, body = self._data_key(subject, sealed)
+        wrap_nonce = self._random(_NONCE_BYTES)
+        wrapped = AESGCM(self._first.key).encrypt(wrap_nonce, data_key, subject.encode())
+        return self.first_prefix + wrap_nonce + wrapped + sealed[body:]
 
     def open(self, subject: str, sealed: bytes) -> Secret:
         """Decrypt what `seal` made.
@@ -101,6 +123,16 @@ class KeyRing:
         Raises:
             NeedsHuman: the key that sealed it is not in the ring, or the bytes were tampered with.
         """
+        data_key, at = self._data_key(subject, sealed)
+        body = at + _NONCE_BYTES
+        try:
+            opened = AESGCM(data_key).decrypt(sealed[at:body], sealed[body:], subject.encode())
+            return Secret(opened.decode())
+        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
+            raise _does_not_open(key_id(sealed)) from None
+
+    def _data_key(self, subject: str, sealed: bytes) -> tuple[bytes, int]:
+        """The key of the value, and where the value itself begins."""
         if len(sealed) < 2 or sealed[0] != _FORMAT:
             raise NeedsHuman("a sealed value has an unknown format")
         start = 2 + sealed[1]
@@ -112,20 +144,14 @@ class KeyRing:
                 next_step="add that key behind the present one, separated by a comma",
             )
         wrap_end = start + _NONCE_BYTES + _WRAPPED_BYTES
-        body = wrap_end + _NONCE_BYTES
-        about = subject.encode()
+        nonce, wrapped = (
+            sealed[start : start + _NONCE_BYTES],
+            sealed[start + _NONCE_BYTES : wrap_end],
+        )
         try:
-            data_key = AESGCM(key.key).decrypt(
-                sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES : wrap_end], about
-            )
-            return Secret(
-                AESGCM(data_key).decrypt(sealed[wrap_end:body], sealed[body:], about).decode()
-            )
-        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
-            raise NeedsHuman(
-                f"the key {name} in ROTATOR_KEYS does not open the values in this database",
-                next_step="restore the key that this database was used with",
-            ) from None
+            return AESGCM(key.key).decrypt(nonce, wrapped, subject.encode()), wrap_end
+        except (InvalidTag, ValueError):
+            raise _does_not_open(name) from None
 
     def signing_keys(self) -> Sequence[Ed25519PrivateKey]:
         """The checkpoint keys, the first key's first: HKDF-SHA256 (RFC 5869) of each key."""
@@ -133,6 +159,18 @@ class KeyRing:
 
     def _others(self) -> Sequence[KeyEncryptionKey]:
         return [key for key in self._keys.values() if key.id != self._first.id]
+
+
+def key_id(sealed: bytes) -> str:
+    """Id of the key that a sealed value is under."""
+    return sealed[2 : 2 + sealed[1]].decode(errors="replace") if len(sealed) > 1 else ""
+
+
+def _does_not_open(name: str) -> NeedsHuman:
+    return NeedsHuman(
+        f"the key {name} in ROTATOR_KEYS does not open the values in this database",
+        next_step="restore the key that this database was used with",
+    )
 
 
 def _signing_key(key: KeyEncryptionKey) -> Ed25519PrivateKey:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import FromClause, event, insert, select
+from sqlalchemy import FromClause, event, func, insert, select, update
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -26,8 +27,8 @@ from rotator.store.journal import JournalUnit
 from rotator.store.log import LogUnit
 from rotator.store.log_query import LogQueryUnit
 from rotator.store.log_read import LogReadUnit
-from rotator.store.sealing import KeyRing
-from rotator.store.tables import key_checks
+from rotator.store.sealing import KeyRing, key_id
+from rotator.store.tables import key_checks, sealed_values
 from rotator.store.watches import WatchUnit
 
 UNIT_SECONDS: Final = 60
@@ -38,6 +39,8 @@ MOST_ACTORS: Final = 1000
 """So many actors are remembered; beyond that, remembering begins anew."""
 _KEY_CHECK: Final = Secret("rotator key check")
 _WRITES: Final = "rotator_writes"
+_LONGEST_PREFIX: Final = 2 + 255
+"""Format, length and name of a key."""
 
 
 class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit, LogReadUnit, LogQueryUnit):
@@ -252,6 +255,47 @@ class SqlStore:
             return self._ring.open(key_id, sealed) == _KEY_CHECK
         except NeedsHuman:
             return False
+
+    @property
+    def key_ids(self) -> Sequence[str]:
+        """Ids of the key-encryption keys at hand, the one that seals first."""
+        return self._ring.ids if self._ring is not None else ()
+
+    async def rewrap(self, limit: int) -> int:
+        """Wrap up to so many values anew that another key than the first one still wraps, in one
+        transaction. Gives how many there were; 0 once none is left.
+
+        Raises:
+            NeedsHuman: a value is under a key that is not in the ring.
+        """
+        ring = self._ring
+        assert ring is not None
+        prefix = ring.first_prefix
+        begins = func.substr(sealed_values.c.sealed, 1, len(prefix))
+        # Locked, so that a value which is sealed anew meanwhile is not put back to what it was.
+        query = (
+            select(sealed_values)
+            .where(begins != prefix)
+            .order_by(sealed_values.c.version_id)
+            .limit(limit)
+            .with_for_update()
+        )
+        async with self._transaction(writes=True) as unit:
+            rows = (await unit._connection.execute(query)).all()
+            for row in rows:
+                sealed = ring.rewrap(row.version_id, bytes(row.sealed))
+                change = update(sealed_values).where(sealed_values.c.version_id == row.version_id)
+                await unit._connection.execute(change.values(sealed=sealed))
+        return len(rows)
+
+    async def sealed_under(self) -> Mapping[str, int]:
+        """How many values are under each key, by its id."""
+        found: Counter[str] = Counter()
+        async with self._transaction(writes=False) as unit:
+            beginning = func.substr(sealed_values.c.sealed, 1, _LONGEST_PREFIX)
+            for row in (await unit._connection.execute(select(beginning.label("start")))).all():
+                found[key_id(bytes(row.start))] += 1
+        return found
 
     async def aclose(self) -> None:
         """Close all connections."""

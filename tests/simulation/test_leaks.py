@@ -13,7 +13,6 @@ from rotator.engine import leak
 from rotator.engine.lineage import recognise
 from rotator.engine.request import Wish, request_rotation
 from rotator.fly.client import FlyClient
-from rotator.fly.leaks import LeakedTokens
 from rotator.fly.tracing import traces
 from rotator.simulator import seed
 from rotator.simulator import tokens as simulated
@@ -80,20 +79,14 @@ def test_a_narrowed_copy_has_its_token_revoked_before_the_successor_is_delivered
         assert ended.state is RotationState.SUCCEEDED
         assert Action.LEAK_REPORTED in await s.actions()
 
-    tell(story)
-
-
-def test_a_value_in_its_overlap_is_revoked_at_once_and_nothing_is_rotated() -> None:
-    async def story(s: Story) -> None:
-        await begin(s)
-        await s.rotate("robot")
+        # One that is in its overlap is revoked at once, and nothing is rotated for it.
         second = await s.rotate("robot")
         assert second.state is RotationState.RETIRING
         version, value = await the(s, VersionState.RETIRING)
         response = await respond(s, version)
         assert response.course is Course.HASTEN
         await s.work()
-        assert await a_client(s).leaked.accepted(value) is None
+        assert await leaked.accepted(value) is None
         assert (await s.rotation(second.id)).state is RotationState.SUCCEEDED
         assert (await respond(s, version)).course is Course.GONE
 
@@ -105,7 +98,7 @@ def test_a_value_that_a_rotation_is_replacing_already_is_revoked_beside_it() -> 
         await begin(s)
         await s.rotate("robot")
         version, value = await the(s, VersionState.CURRENT)
-        wish = Wish(OPERATOR, "before the leak", "manual", Mode.NORMAL)
+        wish = Wish(OPERATOR, "before the leak", "manual", Mode.EMERGENCY)
         under_way = await request_rotation(s.parts, "robot", wish)
         response = await respond(s, version)
         assert response.course is Course.REVOKE
@@ -114,7 +107,6 @@ def test_a_value_that_a_rotation_is_replacing_already_is_revoked_beside_it() -> 
         assert await a_client(s).leaked.accepted(value) is None
         assert not await leak.revoked(s.parts, version)
         await s.work()
-        await s.days(2)
         assert (await s.rotation(under_way.id)).state is RotationState.SUCCEEDED
         assert await leak.revoked(s.parts, version)
 
@@ -161,14 +153,7 @@ def test_a_token_of_somebody_else_is_found_in_flys_list_by_its_times_and_revoked
         assert await leak.refused(s.parts, leaked, whole, timedelta(seconds=5))
         assert (await s.actions())[-2:] == [Action.LEAK_REVOKED, Action.LEAK_REVOKED]
 
-    tell(story)
-
-
-def test_two_that_cant_be_told_apart_are_revoked_by_the_text_and_a_strange_one_by_itself() -> None:
-    async def story(s: Story) -> None:
-        await begin(s)
-        fly = s.world.fly
-        org = fly.organizations["acme"]
+        # Two that can't be told apart are revoked by their text, one of a stranger by itself.
         life = timedelta(days=30)
         twins = [
             simulated.create(
@@ -176,7 +161,6 @@ def test_two_that_cant_be_told_apart_are_revoked_by_the_text_and_a_strange_one_b
             )
             for n in ("one", "two")
         ]
-        leaked: LeakedTokens = a_client(s).leaked
         value = Secret(simulated.header(twins[0]))
         assert len(await leaked.listed(value, ["acme"])) == 2
         assert "by its text" in await leaked.revoke(value, None)

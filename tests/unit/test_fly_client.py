@@ -24,6 +24,7 @@ from rotator.domain.errors import (
     Refused,
     RetryLater,
     RotatorError,
+    TokenRefused,
     Unavailable,
 )
 from rotator.domain.machines import Lease, RawConfig
@@ -158,7 +159,7 @@ async def test_a_long_retry_after_is_handed_up_instead_of_slept() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (no(401), NotAllowed),
+        (no(401), TokenRefused),
         (no(403), NotAllowed),
         (no(404), NotFound),
         (no(400), Refused),

@@ -391,6 +391,6 @@ def test_a_window_holds_the_policy_to_it() -> None:
 
 def test_all_kinds_of_tokens_are_one_base() -> None:
     kinds = [kind for kind in an_issuer().kinds.values() if kind.name.endswith("-token")]
-    assert len(kinds) == 6
+    assert len(kinds) == 7
     assert all(isinstance(kind, LimitedTokenKind) for kind in kinds)
     assert {kind.profile for kind in kinds if isinstance(kind, LimitedTokenKind)} <= tokens.PROFILES

@@ -293,6 +293,24 @@ MATRIX: dict[str, tuple[str, Params, frozenset[str]]] = {
         {"narrow.mutations": ("addWireGuardPeer",)},
         rights("read acme", "read peers of acme", "add peers to acme"),
     ),
+    "rotator's own, restarting one app": (
+        "rotator-token",
+        {
+            "needs.apps": ("web=rwC", "api=r"),
+            "needs.mutations": ("createLimitedAccessToken", "deleteLimitedAccessToken"),
+            "needs.organization": "r",
+        },
+        rights(*ALL_WEB[:2], *ALL_WEB[3:], "read other", "read acme", *TOKENS),
+    ),
+    "rotator's own, peers only": (
+        "rotator-token",
+        {
+            "needs.features": ("wg=rcd",),
+            "needs.mutations": ("addWireGuardPeer", "removeWireGuardPeer"),
+            "needs.organization": "r",
+        },
+        rights("read acme", "read peers of acme", *PEERS),
+    ),
     "wireguard, reading": (
         "wireguard-token",
         {"narrow.actions": "r"},

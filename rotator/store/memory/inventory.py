@@ -28,12 +28,15 @@ class InventoryUnit(UnitBase):
             raise LookupError(credential_id)
         return found
 
-    async def credentials(self, *, status: CredentialStatus | None = None) -> Sequence[Credential]:
+    async def credentials(
+        self, *, status: CredentialStatus | None = None, kind: str | None = None
+    ) -> Sequence[Credential]:
         """All, by name."""
         rows = await self._tx.every(self._db.credentials)
-        return sorted(
-            (row for row in rows if status is None or row.status is status), key=lambda r: r.name
+        fit = (
+            row for row in rows if status in (None, row.status) and kind in (None, row.spec.kind)
         )
+        return sorted(fit, key=lambda r: r.name)
 
     async def save_credential(self, credential: Credential) -> None:
         """Insert or replace by id."""
