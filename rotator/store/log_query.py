@@ -48,6 +48,9 @@ COUNT_AT_MOST: Final = 300
 """How far is counted to see which of several filters leaves the fewest events."""
 NUMBERS_AT_MOST: Final = 1000
 """How many events a statement asks for by number."""
+NARROW: Final = 2048
+"""So few events are gone through one by one: PostgreSQL does not stop at the lower of two bounds
+in a pair, and would go on to the oldest event of a value."""
 PAGE_READ: Final = 100
 PAGES_READ: Final = 10
 """How many events are read and looked through for words that are frequent."""
@@ -89,12 +92,14 @@ class _Filter:
 
 @dataclass(frozen=True)
 class _Search:
-    """A query made ready: conditions, bounds of the sequence (both left out), tests of times."""
+    """A query made ready: conditions, bounds of the sequence (both left out), tests of times. A
+    `narrow` one has so few events that they are gone through whatever the conditions are."""
 
     filters: list[_Filter]
     low: int
     high: int
     times: list[ColumnElement[bool]] = field(default_factory=list)
+    narrow: bool = False
 
 
 class LogQueryUnit(UnitBase):
@@ -133,22 +138,28 @@ class LogQueryUnit(UnitBase):
             filters.append(_family(query.action))
         if query.actor is not None:
             filters.append(await self._actor(query.actor))
-        low, high, times = query.after or 0, query.before or END, []
+        low, high = query.after or 0, query.before or END
+        times: list[ColumnElement[bool]] = []
+        if query.since is None and query.until is None:
+            return (_Search(filters, low, high, times),)
         spans = event_spans.c
+        full = await self._connection.scalar(select(func.max(spans.block)))
+        behind = 0 if full is None else (full + 1) * BLOCK
         if query.since is not None:
             times.append(events.c.at >= query.since)
             block = select(func.min(spans.block)).where(spans.last_at >= query.since)
             low = max(low, await self._end_of_block(block, before=True))
-        if query.until is not None:
-            times.append(events.c.at < query.until)
-            full = await self._connection.scalar(select(func.max(spans.block)))
-            if full is not None:
-                block = select(func.max(spans.block)).where(spans.first_at < query.until)
-                end = await self._end_of_block(block, before=False)
-                older = _Search(filters, low, min(high, end + 1), times)
-                # The block that is not full yet has no record of its times.
-                return _Search(filters, max(low, (full + 1) * BLOCK), high, times), older
-        return (_Search(filters, low, high, times),)
+        if query.until is None or full is None:
+            if query.until is not None:
+                times.append(events.c.at < query.until)
+            return (_Search(filters, low, high, times, narrow=behind - low <= NARROW),)
+        times.append(events.c.at < query.until)
+        block = select(func.max(spans.block)).where(spans.first_at < query.until)
+        high_of_older = min(high, await self._end_of_block(block, before=False) + 1)
+        narrow = high_of_older - low <= NARROW
+        # The block that is not full yet has no record of its times.
+        open_block = _Search(filters, max(low, behind), high, times, narrow=True)
+        return open_block, _Search(filters, low, high_of_older, times, narrow=narrow)
 
     async def _end_of_block(self, block: Select[Any], *, before: bool) -> int:
         """The last number of the block that was found, or of the one before it. Without one it is
@@ -201,7 +212,7 @@ class LogQueryUnit(UnitBase):
 
     async def _driver(self, search: _Search) -> _Filter | None:
         """The condition whose index is walked: the one that leaves the fewest events."""
-        able = [each for each in search.filters if each.by_index]
+        able = [each for each in search.filters if each.by_index and not search.narrow]
         if len(able) < 2:
             return able[0] if able else None
         counts = [sum([await self._count(v, search) for v in each.values]) for each in able]
@@ -215,6 +226,9 @@ class LogQueryUnit(UnitBase):
         """Words that many events have are tested along the walk of another filter; where there is
         none, or the words are rarer, the search index is asked."""
         match = _match(terms, postgres=self._postgres)
+        if search.narrow:
+            tests = [*search.times, self._has_words(match)]
+            return await self._by_columns(replace(search, times=tests), limit)
         if search.filters:
             alone = replace(search, filters=[], times=[])
             if len(await self._hits(alone, match, COUNT_AT_MOST)) == COUNT_AT_MOST:

@@ -347,7 +347,10 @@ INDEX_OF = {
 
 @pytest.mark.databases
 @pytest.mark.parametrize("name", INDEX_OF)
-async def test_a_page_is_found_by_an_index_in_its_order_by(store: SqlStore, name: str) -> None:
+async def test_a_page_is_found_by_an_index_in_its_order_by(
+    store: SqlStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_query, "NARROW", -1)
     await appended(store, *SAMPLE, a_full_event())
     index, query = INDEX_OF[name]
     plans = await plans_of(store, query)
@@ -416,7 +419,11 @@ async def test_a_search_finds_events_by_words_and_their_beginnings(
     assert await found(store, EventQuery(text="' OR \" * : --")) == []
 
 
-async def test_time_filters_hold_although_clocks_differ(store: SqlStore) -> None:
+@pytest.mark.parametrize("narrow", [log_query.NARROW, -1])
+async def test_time_filters_hold_although_clocks_differ(
+    store: SqlStore, narrow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_query, "NARROW", narrow)
     # Blocks of 256 events, in each of which one comes from a clock that is days ahead or behind.
     odd = {100: NOW + 5 * 24 * HOUR, 300: NOW - 5 * 24 * HOUR, 590: NOW - 24 * HOUR}
     times = [odd.get(n, NOW + minutes(n)) for n in range(600)]
