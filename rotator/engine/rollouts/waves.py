@@ -22,7 +22,9 @@ from rotator.engine.rollouts.run import RolloutRun
 from rotator.engine.rollouts.traffic import give_back_to_done
 
 _CROWDED_PAUSE = 5.0
-_HOST_AWAY_SECONDS = 600.0
+_HOST_AWAY_SECONDS = (30.0, 3600.0)
+_HOST_AWAY_SHARE = 0.1
+"""How often to look for a host that is away: the longer the rollout has lasted, the rarer."""
 
 
 async def run_plan(run: RolloutRun, plan: RolloutPlan, gate: Gate) -> None:
@@ -115,7 +117,7 @@ async def _affordable(
         portion = within_budget(planned, wave, present)
         if portion:
             return portion
-        if _host_away(planned, present) or clock.now() >= deadline:
+        if _unreachable(planned, present) or clock.now() >= deadline:
             raise _crowded(run, planned, present)
         await clock.sleep(_CROWDED_PAUSE)
         present = await run.fleet.fresh()
@@ -135,21 +137,35 @@ def _back_again(run: RolloutRun, planned: Chain, present: Iterable[Machine]) -> 
 
 def _crowded(run: RolloutRun, planned: Chain, present: Sequence[Machine]) -> RetryLater:
     """A sick app has limited patience; a host that is away is waited for as long as it takes."""
-    away = _host_away(planned, present)
-    return (Held if away else NotYet)(
+    away = _unreachable(planned, present)
+    if away:
+        return Held(
+            f"{run.rollout.app}: unreachable {', '.join(away)}; restarting one more would leave "
+            "fewer than the policy allows",
+            after_seconds=_host_pause(run),
+        )
+    return NotYet(
         f"other machines of {run.rollout.app} are out of service: restarting one more would leave "
         "fewer than the policy allows",
-        after_seconds=_HOST_AWAY_SECONDS if away else 60,
+        after_seconds=60,
     )
 
 
-def _host_away(planned: Chain, present: Sequence[Machine]) -> bool:
-    """Whether a machine of the group is on a host that does not answer: that takes its time."""
-    return any(
-        not machine.reachable and machine.state not in GONE_STATES
+def _host_pause(run: RolloutRun) -> float:
+    shortest, longest = _HOST_AWAY_SECONDS
+    lasted = (run.now - run.rollout.started_at).total_seconds()
+    return min(max(lasted * _HOST_AWAY_SHARE, shortest), longest)
+
+
+def _unreachable(planned: Chain, present: Sequence[Machine]) -> list[str]:
+    """The machines of the group on hosts that do not answer: that takes its time."""
+    return [
+        machine.id
         for machine in present
         if machine.process_group == planned.group
-    )
+        and not machine.reachable
+        and machine.state not in GONE_STATES
+    ]
 
 
 def within_budget(
