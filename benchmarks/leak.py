@@ -91,7 +91,7 @@ def drill(apps: int, machines: int) -> Drill:
     found: list[Drill] = []
 
     async def live(loop: VirtualLoop) -> None:
-        world = SimulatedWorld(CALM, Path(folder), loop)
+        world = SimulatedWorld(CALM, Path(folder), loop, on_disk=True)
         world.fly.switches = type(world.fly.switches)()
         await upgrade(world.url)
         parts, _, client = world.parts(Life())

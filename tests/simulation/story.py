@@ -103,13 +103,15 @@ class Story:
         return [t.id for t in tokens if t.name.startswith(name) and t.revoked_at is None]
 
 
-def tell(story: Callable[[Story], Awaitable[None]]) -> None:
-    """Run a story in a calm world of its own."""
+def tell(story: Callable[[Story], Awaitable[None]], *, on_disk: bool = False) -> None:
+    """Run a story in a calm world of its own; its database is in memory unless it has to be a
+    real one (the store in memory passes the same tests as the databases)."""
     with tempfile.TemporaryDirectory() as folder:
 
         async def live(loop: VirtualLoop) -> None:
-            world = SimulatedWorld(CALM, Path(folder), loop)
-            await upgrade(world.url)
+            world = SimulatedWorld(CALM, Path(folder), loop, on_disk=on_disk)
+            if on_disk:
+                await upgrade(world.url)
             life = Life()
             parts, transport, client = world.parts(life)
             told = Story(world, parts, life)

@@ -25,7 +25,7 @@ from rotator.simulator.app import create_app
 from rotator.simulator.in_process import InProcess
 from rotator.simulator.seed import add_app
 from rotator.simulator.world import World
-from rotator.store.store import database_url, make_engine
+from rotator.store.memory import MemoryStore
 from rotator.targets.fly_secret import FlySecretTarget
 from tests.simulation.looking import TOKEN, changes, told
 from tests.simulation.story import Story, tell
@@ -137,10 +137,8 @@ def test_a_write_between_two_looks_is_seen_before_rotator_writes_over_it() -> No
 
 async def unwatched(s: Story) -> None:
     """As a rotator that did not watch targets left it."""
-    engine = make_engine(database_url(s.world.url))
-    async with engine.begin() as connection:
-        await connection.exec_driver_sql("DELETE FROM target_watches")
-    await engine.dispose()
+    assert isinstance(s.world.store, MemoryStore)
+    s.world.store._database.watches.rows.clear()
 
 
 class Racing(FlySecretTarget):

@@ -443,12 +443,12 @@ def test_a_deploy_in_the_middle_is_not_undone_and_not_repeated() -> None:
         await s.apply(token('max_unavailable = 1\nstagger = "40s"'))
         rotation = await asked(s, "ci-web")
         app = s.world.fly.apps["api"]
-        await meanwhile(
-            s,
-            rotation,
-            lambda r: r.state is RestartState.HEALTHY,
-            lambda: deploys.deploy(s.world.fly, app, force=True),
-        )
+
+        async def deploy() -> None:
+            await s.parts.clock.sleep(5)  # its lease is given back by then
+            deploys.deploy(s.world.fly, app, force=True)
+
+        await meanwhile(s, rotation, lambda r: r.state is RestartState.HEALTHY, deploy)
         await until(s, rotation, SUCCEEDED)
         newest = str(len(app.releases))
         shown = {m.config["metadata"]["fly_release_version"] for m in machines(s, "api")}  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""A world for a story: the simulator, a real database, and a process that a test drives by hand."""
+"""A world for a story: the simulator, a database, and a process that a test drives by hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+from rotator.domain.ports import Store
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.engine.parts import Limits, Parts
@@ -14,6 +15,7 @@ from rotator.fly.client import FlyClient
 from rotator.kinds.registry import builtin_kinds
 from rotator.simulator.app import build_world, create_app
 from rotator.simulator.in_process import InProcess
+from rotator.store.memory import MemoryStore
 from rotator.store.sealing import KeyRing, new_key
 from rotator.store.store import SqlStore
 from rotator.targets.registry import builtin_targets
@@ -27,7 +29,10 @@ OPERATOR = Actor("user", "operator")
 class SimulatedWorld:
     """Everything in one process."""
 
-    def __init__(self, scenario: Scenario, folder: Path, loop: VirtualLoop) -> None:
+    def __init__(
+        self, scenario: Scenario, folder: Path, loop: VirtualLoop, *, on_disk: bool
+    ) -> None:
+        """Its database is a file of SQLite's in this folder, or in memory."""
         self.scenario = scenario
         self.folder = folder
         self.clock = VirtualClock(loop)
@@ -37,7 +42,11 @@ class SimulatedWorld:
         self.entropy = SeededEntropy(random.Random(f"entropy {scenario.seed}"))
         self.ring = KeyRing([Secret(new_key(self.entropy.token_bytes))], self.entropy.token_bytes)
         self.url = f"sqlite:///{folder / 'rotator.db'}"
-        self.store = SqlStore(self.url, self.ring, self.clock)
+        self.store: Store = (
+            SqlStore(self.url, self.ring, self.clock)
+            if on_disk
+            else MemoryStore(self.ring, self.clock)
+        )
         self.turn = asyncio.Lock()
         self.incarnations = 0
 
