@@ -28,7 +28,7 @@ _LOOK_SECONDS = 30.0
 _LONGEST_LOOK = timedelta(hours=1)
 BOOTS = frozenset({"launch", "start", "restart", "update"})
 """Types of events in a machine's history that go with a boot."""
-_PATIENCE_SHARE = 0.1
+_PATIENCE_SHARE = 0.2
 """Of the time that it has waited: a machine that has slept since Monday need not be looked at every
 few minutes, and each look is an event in the log."""
 

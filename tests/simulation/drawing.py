@@ -74,7 +74,7 @@ def draw(seed: int) -> Plan:
 
 
 def _backend(rng: random.Random, seed: int) -> tuple[Backend, int]:
-    if seed % 50 == 3:
+    if seed % 200 == 3:
         return Backend.SQLITE, 1
     if rng.random() < 0.4:
         return Backend.POSTGRESQL_LIKE, rng.choice((1, 2, 2, 2))
