@@ -3,7 +3,7 @@ our back, revoke leftovers of our own. What is foreign is never touched."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,13 +12,14 @@ from rotator.domain.credential import Credential, Issued, Version, VersionState
 from rotator.domain.events import Action
 from rotator.domain.policy import Mend
 from rotator.domain.ports import EventQuery, Unit
-from rotator.domain.rotation import ACTIVE, RotationState
+from rotator.domain.rotation import ACTIVE, ENDED, RotationState
 from rotator.engine.begin import adopted_version, adoption_event, find_adoptable, newest
 from rotator.engine.drift import look_at_targets
 from rotator.engine.inventory import credential_event, first_due
 from rotator.engine.parts import Parts
 
 _ULID_LENGTH: Final = 26
+_OVER = ENDED - {RotationState.PARKED}
 _LIVE = (VersionState.PENDING, VersionState.CURRENT, VersionState.RETIRING)
 
 
@@ -141,7 +142,7 @@ async def _tell_gone(
 async def _revoke_leftovers(
     parts: Parts, credential: Credential, versions: Sequence[Version], held: Sequence[Issued]
 ) -> tuple[str, ...]:
-    known = {v.issued.ref for v in versions if v.issued is not None and v.state in _LIVE}
+    known = _live_refs(versions)
     strangers = [issued for issued in held if issued.ref not in known]
     ours = await _made_by_us(parts, credential, strangers)
     for issued in ours:
@@ -151,16 +152,27 @@ async def _revoke_leftovers(
     return tuple(issued.name for issued in ours)
 
 
+def _live_refs(versions: Iterable[Version]) -> set[str]:
+    return {v.issued.ref for v in versions if v.issued is not None and v.state in _LIVE}
+
+
 async def _made_by_us(
     parts: Parts, credential: Credential, strangers: Sequence[Issued]
 ) -> list[Issued]:
-    """Those whose name is the one that a rotation of this credential gave, which its id shows."""
+    """Those whose name is the one that a rotation of this credential gave, which its id shows.
+
+    The issuer was asked after the inventory was: a rotation may have begun since, and its value is
+    its own affair until it has ended.
+    """
     kind = parts.kinds[credential.spec.kind]
     found = []
     async with parts.store.view() as unit:
+        known = _live_refs(await unit.versions(credential.id))
         for issued in strangers:
             rotation = await unit.rotation(issued.name[-_ULID_LENGTH:].upper())
             if rotation is None or rotation.credential_id != credential.id:
+                continue
+            if rotation.state not in _OVER or issued.ref in known:
                 continue
             if issued.name == kind.issue_name(credential.spec, rotation.id):
                 found.append(issued)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulation import sabotage_patches as patches
 from tests.simulation.drawing import draw
-from tests.simulation.plan import Loss, Plan
+from tests.simulation.plan import Backend, Freeze, Loss, Plan
 from tests.simulation.runner import Outcome, live_through
 
 Patch = pytest.MonkeyPatch
@@ -87,10 +87,6 @@ def _loses_a_mint(plan: Plan) -> bool:
     return _with_issuer(plan) and any(loss.step == "mint" for loss in plan.losses)
 
 
-def _freezes(plan: Plan) -> bool:
-    return plan.workers > 1 and bool(plan.freezes)
-
-
 def _crowded(plan: Plan) -> bool:
     return len(plan.credentials) > 3 and len(plan.apps) == 1
 
@@ -105,6 +101,20 @@ def _drains(plan: Plan) -> bool:
 
 def _rehearses(plan: Plan) -> bool:
     return any(c.rollout.rehearsal and c.kind != "wireguard-peer" for c in plan.credentials)
+
+
+def _frosty(seed: int) -> Plan:
+    """Two workers that often stand still past their claims, at every step."""
+    steps = ("mint", "prove", "deliver", "confirm", "promote", "retire")
+    freezes = tuple(
+        Freeze(who, 130.0, step, phase, nth)
+        for who in (0, 1)
+        for step in steps
+        for phase in ("before", "after", "amid")
+        for nth in (1, 3)
+    )
+    plan = replace(draw(seed), backend=Backend.POSTGRESQL_LIKE, workers=2, freezes=freezes)
+    return replace(plan, rates=(), database_rates=(), kills=(), jumps=(), days=4.0)
 
 
 def _forgetful(seed: int) -> Plan:
@@ -128,7 +138,7 @@ SABOTAGES = (
     Sabotage(patches.forget_to_restore, "P1", _with_tokens, _sickly),
     Sabotage(patches.repeat_an_unsafe_call, "P2", _loses_a_mint),
     Sabotage(patches.trust_a_list_at_once, "P2", _with_tokens, _lossy),
-    Sabotage(patches.drop_fencing, "P3", _freezes),
+    Sabotage(patches.drop_fencing, "P3", world=_frosty),
     Sabotage(patches.claim_what_is_claimed, "P3"),
     Sabotage(patches.take_an_app_that_is_locked, "P3", _crowded),
     Sabotage(patches.rotate_twice_at_a_time, "P3"),

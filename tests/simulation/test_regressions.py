@@ -62,6 +62,8 @@ def test_that_world_breaks_where_the_worker_does_not_look_at_the_time(
 SEEDS = {
     118: "the end of a failed rollout was not committed, and the next try went on elsewhere",
     398: "a drained machine came back from an absent host, and another one was drained beside it",
+    844: "one group of a rollout went on while another one that had failed ended its checks",
+    976: "a paused blue-green rollout was resumed with the clone that had been destroyed",
     484: "a job that somebody restarted was thought to have the new value",
 }
 """Worlds that broke as their seeds draw them; those up to 250 are in test_seeds anyway."""

@@ -16,7 +16,7 @@ SHOWN_BY = {
     "forget_to_restore": 1,
     "repeat_an_unsafe_call": 2,
     "trust_a_list_at_once": 2,
-    "drop_fencing": 68,
+    "drop_fencing": 1,
     "claim_what_is_claimed": 1,
     "take_an_app_that_is_locked": 4,
     "rotate_twice_at_a_time": 1,

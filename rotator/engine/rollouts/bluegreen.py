@@ -7,6 +7,7 @@ repeated.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
 
@@ -31,17 +32,29 @@ async def replace_machines(run: RolloutRun, planned: Chain, gate: Gate) -> None:
     """Clone every machine of the group, see the clones healthy, then let them take over."""
     machines = [machine for wave in planned.waves for machine in wave]
     cloned = await each_to_its_end([_clone(run, machine) for machine in machines])
-    checked = await each_to_its_end([_checked(run, row, clone) for row, clone in cloned])
+    checked = await each_to_its_end([_told(gate, _checked(run, *each)) for each in cloned])
     ready = [row for row in checked if row.state is not RestartState.FAILED]
     if len(ready) == len(checked) and run.rollout.policy.soak:
         await run.parts.clock.sleep(run.rollout.policy.soak.total_seconds())
-        checked = await each_to_its_end([_lasting(run, row) for row in ready])
+        checked = await each_to_its_end([_told(gate, _lasting(run, row)) for row in ready])
         ready = [row for row in checked if row.state is not RestartState.FAILED]
-    gate.note(checked)
     if len(ready) < len(checked):
-        await each_to_its_end([destroy_quietly(run, row.replaced_by or "") for row in checked])
+        await each_to_its_end([_given_up(run, row) for row in checked])
         return
     gate.note(await each_to_its_end([_switch(run, row) for row in ready]))
+
+
+async def _given_up(run: RolloutRun, row: MachineRestart) -> None:
+    """Destroy a clone, so that the next try makes another one."""
+    await destroy_quietly(run, row.replaced_by or "")
+    await run.save(replace(row, replaced_by=None))
+
+
+async def _told(gate: Gate, work: Coroutine[object, object, MachineRestart]) -> MachineRestart:
+    """Let other groups know of a failure at once, not when the rest of this one has ended."""
+    row = await work
+    gate.note([row])
+    return row
 
 
 async def _clone(run: RolloutRun, machine: Machine) -> tuple[MachineRestart, Machine | None]:

@@ -159,7 +159,7 @@ async def record_plan(run: RolloutRun, plan: RolloutPlan) -> None:
 def _tried_again(failed: MachineRestart) -> MachineRestart:
     """The record of a machine that a person has let the rollout go on with."""
     note = f"resumed after: {failed.note}"
-    return replace(failed, state=RestartState.PLANNED, note=note, ended_at=None)
+    return replace(failed, state=RestartState.PLANNED, note=note, ended_at=None, replaced_by=None)
 
 
 def _recovered(run: RolloutRun, failed: MachineRestart) -> MachineRestart:

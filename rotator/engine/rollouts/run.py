@@ -173,7 +173,11 @@ class RolloutRun:
         """The machine's record, fresh or as an earlier try left it."""
         known = self.rows.get(machine.id)
         if known is not None:
-            return replace(known, wave=wave, state=state, note=note, ended_at=None)
+            # What took over from a machine and failed is destroyed: the next try makes another.
+            heir = None if known.state is RestartState.FAILED else known.replaced_by
+            return replace(
+                known, wave=wave, state=state, note=note, ended_at=None, replaced_by=heir
+            )
         return MachineRestart(
             rollout_id=self.rollout.id,
             machine_id=machine.id,

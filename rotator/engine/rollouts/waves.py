@@ -197,13 +197,14 @@ async def _restart_all(
     async def one(row: MachineRestart) -> MachineRestart | RetryLater | NotAllowed:
         async with places:
             try:
-                return await restart_machine(run, row)
+                ended = await restart_machine(run, row)
             except (RetryLater, NotAllowed) as error:
                 return error
+        gate.note([ended])  # at once: other groups must not go on until this wave has ended
+        return ended
 
     results = await together([one(row) for row in rows])
     ended = [each for each in results if isinstance(each, MachineRestart)]
-    gate.note(ended)
     errors = [each for each in results if isinstance(each, RetryLater | NotAllowed)]
     if errors:
         raise next((each for each in errors if not isinstance(each, Held)), errors[0])
