@@ -27,6 +27,7 @@ from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
 from rotator.engine.taint import advance_taints
+from rotator.engine.watch import watch_expiries
 from rotator.keys import rewrap_all
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
@@ -183,7 +184,7 @@ class Daemon:
         await self._watch()
 
     async def _watch(self) -> None:
-        watched = await jobs.watch_expiries(self._parts)
+        watched = await watch_expiries(self._parts)
         self._metrics.watched(watched.standing)
 
     async def _sign(self) -> None:

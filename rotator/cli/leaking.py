@@ -80,7 +80,8 @@ async def _tracked(
     credential, version = finding.version
     parts, reason = rotator.parts, one_line(options.reason) or "a copy of it leaked"
     scope = options.scope
-    _refuse_outside(scope, credential)
+    if scope is not None:
+        _refuse_unfit(scope, credential, yes=options.yes)
     response = await leak.respond(
         parts,
         credential,
@@ -112,12 +113,19 @@ async def _tracked(
     return code if kill.seconds is not None or not finding.readings else max(code, FAILED)
 
 
-def _refuse_outside(scope: Scope | None, credential: Credential) -> None:
-    if scope is not None and not scope.holds(credential.spec):
+def _refuse_unfit(scope: Scope, credential: Credential, *, yes: bool) -> None:
+    """Before anything is begun: the scope has to hold the credential, and a person to want it."""
+    if not scope.holds(credential.spec):
         raise InputError(
             f"{credential.name} is not in {scope}",
             where="--everything",
             next_step=f"use --org {credential.spec.organization}",
+        )
+    if not confirmed(f"Replace everything in {scope} now?", yes=yes):
+        raise InputError(
+            "nothing was done: it restarts machines and revokes values at once",
+            where="--everything",
+            next_step="say --yes",
         )
 
 
@@ -140,13 +148,6 @@ async def _with_others(
 ) -> int:
     """The leaked one first, and with it everything else that could have been taken."""
     parts, reason = rotator.parts, one_line(options.reason) or "a copy of a token leaked"
-    question = f"Replace everything in {scope} now?"
-    if not confirmed(question, yes=options.yes):
-        raise InputError(
-            "nothing was done: it restarts machines and revokes values at once",
-            where="--everything",
-            next_step="say --yes",
-        )
     leaked = response.credential.name if response.course is Course.ROTATE else None
     kill = Kill(parts.clock.now())
     swept = await sweep.begin(parts, scope, reason, Mode.EMERGENCY, leaked=leaked)

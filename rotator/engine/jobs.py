@@ -25,18 +25,6 @@ from rotator.engine.observe import would_rotate
 from rotator.engine.parts import Parts
 from rotator.engine.reconcile import reconcile
 from rotator.engine.request import Wish, queue
-from rotator.engine.watch import watch_expiries
-
-__all__ = [
-    "SCHEDULE",
-    "Runner",
-    "find_due",
-    "heartbeat",
-    "reconcile_all",
-    "recover",
-    "sign",
-    "watch_expiries",
-]
 
 _log = logging.getLogger(__name__)
 _PAGE = 50

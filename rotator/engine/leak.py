@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from rotator.domain.credential import Credential, Version, VersionState
-from rotator.domain.errors import Busy, InputError, RetryLater
+from rotator.domain.errors import Busy, InputError, RetryLater, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.leak import Course, Found, FoundTokens, course
 from rotator.domain.ports import Unit
@@ -129,20 +130,21 @@ async def revoke_beside(parts: Parts, response: Response, reason: str) -> str:
             f"the issuer's id of that value of {credential.name} is not known",
             next_step="revoke it where it was made",
         )
-    kind = parts.kinds[credential.spec.kind]
-    detail = {"version": version.id, "issuer_ref": version.issued.ref}
-    await _tell(parts, credential, Outcome.INTENT, reason, detail)
-    evidence = await kind.revoke(credential.spec, version.issued)
-    now = parts.clock.now()
-    async with parts.store.unit() as unit:
+    issued, kind = version.issued, parts.kinds[credential.spec.kind]
+    detail = {"version": version.id, "issuer_ref": issued.ref}
+
+    async def revoke() -> str:
+        return (await kind.revoke(credential.spec, issued)).statement
+
+    async def commit(unit: Unit) -> None:
         standing = await unit.version(version.id)
         if standing.state is VersionState.CURRENT and response.rotation is None:
-            await unit.save_version(replace(standing, state=VersionState.REVOKED, ended_at=now))
+            ended = replace(standing, state=VersionState.REVOKED, ended_at=parts.clock.now())
+            await unit.save_version(ended)
             await unit.erase(standing.id)
-        await unit.append(
-            _event(parts, credential, Outcome.OK, reason, detail | {"evidence": evidence.statement})
-        )
-    return evidence.statement
+
+    about = partial(_event, parts, credential, reason)
+    return await _journaled(parts, about, detail, revoke, commit)
 
 
 async def revoke_found(
@@ -150,13 +152,33 @@ async def revoke_found(
 ) -> str:
     """Revoke a token that rotator does not track, journaled like everything else."""
     detail = {"issuer_ref": found.ref, "issued_as": found.name} if found else {}
-    await _tell(parts, None, Outcome.INTENT, reason, detail)
+    about = partial(_event, parts, None, reason)
+    return await _journaled(parts, about, detail, lambda: tokens.revoke(value, found))
+
+
+async def _nothing_more(_: Unit) -> None:
+    """Nothing of the inventory changes with it."""
+
+
+async def _journaled(
+    parts: Parts,
+    about: Callable[[Outcome, dict[str, str]], Event],
+    detail: dict[str, str],
+    revoke: Callable[[], Awaitable[str]],
+    commit: Callable[[Unit], Awaitable[None]] = _nothing_more,
+) -> str:
+    """A revocation between its intent and its outcome in the log (P7); gives what shows it."""
+    async with parts.store.unit() as unit:
+        await unit.append(about(Outcome.INTENT, detail))
     try:
-        how = await tokens.revoke(value, found)
-    except Exception as error:
-        await _tell(parts, None, Outcome.FAILED, reason, detail | {"error": type(error).__name__})
+        how = await revoke()
+    except RotatorError as error:
+        async with parts.store.unit() as unit:
+            await unit.append(about(Outcome.FAILED, detail | {"error": type(error).__name__}))
         raise
-    await _tell(parts, None, Outcome.OK, reason, detail | {"evidence": how})
+    async with parts.store.unit() as unit:
+        await commit(unit)
+        await unit.append(about(Outcome.OK, detail | {"evidence": how}))
     return how
 
 
@@ -189,22 +211,11 @@ async def organizations_of(parts: Parts, more: Sequence[str] = ()) -> Sequence[s
     return tuple(dict.fromkeys([*more, *known]))
 
 
-async def _tell(
-    parts: Parts,
-    credential: Credential | None,
-    outcome: Outcome,
-    reason: str,
-    detail: dict[str, str],
-) -> None:
-    async with parts.store.unit() as unit:
-        await unit.append(_event(parts, credential, outcome, reason, detail))
-
-
 def _event(
     parts: Parts,
     credential: Credential | None,
-    outcome: Outcome,
     reason: str,
+    outcome: Outcome,
     detail: dict[str, str],
 ) -> Event:
     now, action = parts.clock.now(), Action.LEAK_REVOKED

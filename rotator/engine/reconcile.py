@@ -3,7 +3,7 @@ our back, revoke leftovers of our own. What is foreign is never touched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,14 +12,13 @@ from rotator.domain.credential import Credential, Issued, Version, VersionState
 from rotator.domain.events import Action
 from rotator.domain.policy import Mend
 from rotator.domain.ports import EventQuery, Unit
-from rotator.domain.rotation import ACTIVE, ENDED, RotationState
+from rotator.domain.rotation import ACTIVE, RotationState
 from rotator.engine.begin import adopted_version, adoption_event, find_adoptable, newest
 from rotator.engine.drift import look_at_targets
 from rotator.engine.inventory import credential_event, first_due
 from rotator.engine.parts import Parts
 
 _ULID_LENGTH: Final = 26
-_OVER = ENDED - {RotationState.PARKED}
 _LIVE = (VersionState.PENDING, VersionState.CURRENT, VersionState.RETIRING)
 
 
@@ -40,16 +39,17 @@ async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
     Leftovers of our own ended rotations are revoked (P2), which is all that is changed outside;
     values of unknown origin are left alone. A credential with a rotation under way is left to it.
     """
-    async with parts.store.view() as unit:
-        busy = await unit.rotations(
-            credential_id=credential.id, states=ACTIVE | {RotationState.PARKED}, limit=1
-        )
-        versions = await unit.versions(credential.id)
-    if busy:
+    versions = await _left_alone(parts, credential)
+    if versions is None:
         return Reconciliation()
     if not versions:
         return await _adopt(parts, credential)
     held = await parts.kinds[credential.spec.kind].holdings(credential.spec)
+    # Once more, after the issuer: what it lists is either known by now, or its rotation is under
+    # way. The other way round, a value made meanwhile would look like a leftover.
+    versions = await _left_alone(parts, credential)
+    if versions is None:
+        return Reconciliation()
     gone = await _note_gone(parts, credential, versions, held)
     leftovers: tuple[str, ...] = ()
     adopted = None
@@ -60,6 +60,15 @@ async def reconcile(parts: Parts, credential: Credential) -> Reconciliation:
     watches = await look_at_targets(parts, credential)
     changed = tuple(watch.target for watch in watches)
     return Reconciliation(adopted, gone, leftovers, changed)
+
+
+async def _left_alone(parts: Parts, credential: Credential) -> Sequence[Version] | None:
+    """The versions of a credential; None while a rotation is under way or parked."""
+    states = ACTIVE | {RotationState.PARKED}
+    async with parts.store.view() as unit:
+        if await unit.rotations(credential_id=credential.id, states=states, limit=1):
+            return None
+        return await unit.versions(credential.id)
 
 
 async def _adopt(parts: Parts, credential: Credential) -> Reconciliation:
@@ -142,7 +151,7 @@ async def _tell_gone(
 async def _revoke_leftovers(
     parts: Parts, credential: Credential, versions: Sequence[Version], held: Sequence[Issued]
 ) -> tuple[str, ...]:
-    known = _live_refs(versions)
+    known = {v.issued.ref for v in versions if v.issued is not None and v.state in _LIVE}
     strangers = [issued for issued in held if issued.ref not in known]
     ours = await _made_by_us(parts, credential, strangers)
     for issued in ours:
@@ -152,27 +161,16 @@ async def _revoke_leftovers(
     return tuple(issued.name for issued in ours)
 
 
-def _live_refs(versions: Iterable[Version]) -> set[str]:
-    return {v.issued.ref for v in versions if v.issued is not None and v.state in _LIVE}
-
-
 async def _made_by_us(
     parts: Parts, credential: Credential, strangers: Sequence[Issued]
 ) -> list[Issued]:
-    """Those whose name is the one that a rotation of this credential gave, which its id shows.
-
-    The issuer was asked after the inventory was: a rotation may have begun since, and its value is
-    its own affair until it has ended.
-    """
+    """Those whose name is the one that a rotation of this credential gave, which its id shows."""
     kind = parts.kinds[credential.spec.kind]
     found = []
     async with parts.store.view() as unit:
-        known = _live_refs(await unit.versions(credential.id))
         for issued in strangers:
             rotation = await unit.rotation(issued.name[-_ULID_LENGTH:].upper())
             if rotation is None or rotation.credential_id != credential.id:
-                continue
-            if rotation.state not in _OVER or issued.ref in known:
                 continue
             if issued.name == kind.issue_name(credential.spec, rotation.id):
                 found.append(issued)

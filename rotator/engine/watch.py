@@ -41,25 +41,31 @@ async def watch_expiries(parts: Parts) -> Watched:
         if version.credential_id in managed
         for alarm in alarms(managed[version.credential_id], version, now)
     ]
+    async with parts.store.view() as unit:
+        new = [each for each in raised if not await _was_told(unit, *each)]
     told = 0
-    for credential, alarm in raised:
+    for credential, alarm in new:
         async with parts.store.unit() as unit:
             told += await _tell_once(parts, unit, credential, alarm, now)
     return Watched(Counter(alarm.kind for _, alarm in raised), told)
 
 
+async def _was_told(unit: Unit, credential: Credential, alarm: Alarm) -> bool:
+    action = _ACTIONS[alarm.kind].value
+    latest = await unit.events(EventQuery(credential=credential.name, action=action, limit=1))
+    return bool(latest) and latest[0].event.detail.get("stage") == alarm.stage
+
+
 async def _tell_once(
     parts: Parts, unit: Unit, credential: Credential, alarm: Alarm, now: datetime
 ) -> bool:
-    action = _ACTIONS[alarm.kind]
-    query = EventQuery(credential=credential.name, action=action.value, limit=1)
-    latest = await unit.events(query)
-    if latest and latest[0].event.detail.get("stage") == alarm.stage:
+    """False where another worker was quicker."""
+    if await _was_told(unit, credential, alarm):
         return False
     event = credential_event(
         parts,
         credential,
-        action,
+        _ACTIONS[alarm.kind],
         now,
         stage=alarm.stage,
         why=alarm.sentence,

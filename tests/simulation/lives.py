@@ -11,6 +11,7 @@ from typing import Any
 from rotator.domain.errors import RotatorError
 from rotator.engine import jobs
 from rotator.engine.parts import Parts
+from rotator.engine.watch import watch_expiries
 from rotator.store.sealing import CheckpointSigner
 from tests.simulation.moments import Moments
 from tests.simulation.process import (
@@ -93,7 +94,7 @@ class Lives(Moments):
             for job in (
                 lambda: jobs.recover(parts),
                 lambda: jobs.reconcile_all(parts),
-                lambda: jobs.watch_expiries(parts),
+                lambda: watch_expiries(parts),
                 lambda: jobs.sign(parts, signer),
             ):
                 with suppress(RotatorError):

@@ -139,7 +139,7 @@ SABOTAGES = (
     Sabotage(patches.repeat_an_unsafe_call, "P2", _loses_a_mint),
     Sabotage(patches.trust_a_list_at_once, "P2", _with_tokens, _lossy),
     Sabotage(patches.drop_fencing, "P3", world=_frosty),
-    Sabotage(patches.claim_what_is_claimed, "P3"),
+    Sabotage(patches.claim_what_is_claimed, "P3", world=_frosty),
     Sabotage(patches.take_an_app_that_is_locked, "P3", _crowded),
     Sabotage(patches.rotate_twice_at_a_time, "P3"),
     Sabotage(patches.restart_all_waves_at_once, "P4"),

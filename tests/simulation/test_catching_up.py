@@ -9,6 +9,7 @@ from rotator.domain.credential import Issued, Version, VersionState
 from rotator.domain.events import Action
 from rotator.engine import jobs
 from rotator.engine.inventory import first_due
+from rotator.engine.watch import watch_expiries
 from rotator.simulator import tokens
 from tests.simulation.looking import told
 from tests.simulation.story import Story, tell
@@ -100,7 +101,7 @@ def test_an_end_that_nobody_deals_with_is_told_once_a_stage() -> None:
         await jobs.reconcile_all(s.parts)
         standing = []
         for _ in range(22 * 2):
-            standing.append(dict((await jobs.watch_expiries(s.parts)).standing))
+            standing.append(dict((await watch_expiries(s.parts)).standing))
             await s.parts.clock.sleep(12 * 3600)
         ending = await told(s, Action.VERSION_EXPIRING)
         assert [e.detail["stage"].split()[1] for e in ending] == ["2w", "1w", "3d", "1d"]

@@ -12,6 +12,7 @@ from rotator.domain.events import Action
 from rotator.domain.rotation import Mode, RotationState
 from rotator.engine import jobs
 from rotator.engine.request import Wish, request_rotation
+from rotator.engine.watch import watch_expiries
 from rotator.simulator import tokens
 from rotator.simulator.faults import Fault, Match
 from tests.simulation.looking import changes, told
@@ -59,7 +60,7 @@ def test_observing_changes_nothing_and_tells_what_would_be_done() -> None:
             await jobs.find_due(s.parts)
             await s.days(7, step_hours=24)
             await jobs.reconcile_all(s.parts)
-            await jobs.watch_expiries(s.parts)
+            await watch_expiries(s.parts)
         assert changes(s.world.fly) == []
         for name in ("session", "ci-web", "office-gateway"):
             assert len(await told(s, Action.CREDENTIAL_WOULD_ROTATE, name)) in (3, 4)

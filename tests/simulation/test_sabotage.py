@@ -17,7 +17,7 @@ SHOWN_BY = {
     "repeat_an_unsafe_call": 2,
     "trust_a_list_at_once": 2,
     "drop_fencing": 1,
-    "claim_what_is_claimed": 1,
+    "claim_what_is_claimed": 2,
     "take_an_app_that_is_locked": 4,
     "rotate_twice_at_a_time": 1,
     "restart_all_waves_at_once": 2,

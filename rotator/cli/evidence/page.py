@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import Final
 
 from rotator.cli.evidence.charts import MOST_BARS, age_bars, age_histogram, rotations_a_week
-from rotator.cli.evidence.gather import EventLine, Report
-from rotator.cli.evidence.markup import Child, Markup, el, joined
+from rotator.cli.evidence.gather import Report
+from rotator.cli.evidence.markup import Markup, el, joined
+from rotator.cli.evidence.rows import ENDING_KINDS, section_table
 from rotator.cli.evidence.tables import (
-    NUMBER,
     ROW_HEAD,
-    TIME,
     WIDE,
-    Cell,
     Column,
     Write,
-    event,
-    mark,
-    span,
-    when,
     write_table,
 )
 from rotator.cli.evidence.words import (
@@ -32,26 +24,9 @@ from rotator.cli.evidence.words import (
     log_words,
     period_words,
 )
-from rotator.domain.ages import STANDINGS, AgeRow, Standing
+from rotator.domain.ages import Standing
 from rotator.domain.controls import CONTROLS, TITLES, Section, command
-from rotator.domain.courses import Course, Ending
-
-STANDING_KINDS: Final = {
-    Standing.WITHIN: "good",
-    Standing.OVER: "bad",
-    Standing.UNKNOWN: "warn",
-    Standing.NO_VALUE: "idle",
-    Standing.GONE: "bad",
-    Standing.BY_HAND: "warn",
-    Standing.UNMANAGED: "idle",
-}
-ENDING_KINDS: Final = {
-    Ending.SUCCEEDED: "good",
-    Ending.ROLLED_BACK: "warn",
-    Ending.PARKED: "bad",
-    Ending.UNDER_WAY: "idle",
-}
-_OUTCOME_KINDS: Final = {"ok": "good", "failed": "bad", "unknown": "warn"}
+from rotator.domain.courses import Ending
 
 
 def write_page(report: Report, write: Write) -> None:
@@ -68,7 +43,7 @@ def write_page(report: Report, write: Write) -> None:
             _age_charts(report, write)
         elif section is Section.ROTATIONS:
             _week_chart(report, write)
-        _table(report, section, write)
+        section_table(report, section, write)
         write(_query("the events behind it", command(section, report.period)))
         write("</section>\n")
     write(_foot(report))
@@ -219,181 +194,6 @@ def _week_chart(report: Report, write: Write) -> None:
 
 def _figure(write: Write, chart: Markup, caption: str, legend: Markup | None = None) -> None:
     write(el("figure", chart, legend, el("figcaption", caption)))
-
-
-def _table(report: Report, section: Section, write: Write) -> None:
-    if section is Section.INVENTORY:
-        write_table(write, "Credentials at the end of the period", AGE_COLUMNS, _age_rows(report))
-        write(_standings(report))
-    elif section is Section.ROTATIONS:
-        told = "Rotations of the period, the newest wish first"
-        write_table(write, told, COURSE_COLUMNS, map(_course_row, report.courses))
-    elif section is Section.EMERGENCIES:
-        rows = map(_emergency_row, report.emergencies())
-        write_table(write, "Emergency rotations", EMERGENCY_COLUMNS, rows)
-    elif section is Section.FAILURES:
-        rows = map(_failure_row, report.troubled())
-        write_table(write, "Rotations in which something failed", FAILURE_COLUMNS, rows)
-    else:
-        write_table(write, TITLES[section], EVENT_COLUMNS, map(_event_row, report.events[section]))
-
-
-AGE_COLUMNS: Final = (
-    Column("credential", ROW_HEAD),
-    Column("kind"),
-    Column("apps", ""),
-    Column("owner"),
-    Column("policy"),
-    Column("in use since", TIME),
-    Column("age", NUMBER),
-    Column("due at age", NUMBER),
-    Column("used up", NUMBER),
-    Column("standing"),
-    Column("event", NUMBER),
-)
-
-
-def _age_rows(report: Report) -> Iterator[Sequence[Cell | Child]]:
-    for row in report.inventory:
-        yield (
-            row.credential,
-            row.kind,
-            ", ".join(row.apps) or "–",
-            row.owner or "–",
-            row.policy,
-            when(row.born),
-            span(row.age),
-            span(row.limit),
-            _percent(row),
-            mark(row.standing.value, STANDING_KINDS[row.standing]),
-            event(row.evidence),
-        )
-
-
-def _standings(report: Report) -> Markup:
-    """What the words of the column mean, as far as they stand in it."""
-    found = [standing for standing in Standing if report.standings[standing]]
-    return el("p", "; ".join(f"{each}: {STANDINGS[each]}" for each in found), class_="query")
-
-
-def _percent(row: AgeRow) -> Cell:
-    if row.used is None:
-        return Cell("–")
-    return Cell(f"{row.used:.0%}", row.used * 10_000)
-
-
-COURSE_COLUMNS: Final = (
-    Column("credential", ROW_HEAD),
-    Column("asked", TIME),
-    Column("by"),
-    Column("why", WIDE),
-    Column("mode"),
-    Column("outcome"),
-    Column("in use after", NUMBER),
-    Column("ended", TIME),
-    Column("took", NUMBER),
-    Column("events", NUMBER),
-)
-
-
-def _course_row(course: Course) -> Sequence[Cell | Child]:
-    return (
-        _named(course),
-        when(course.asked_at),
-        course.actor,
-        course.reason,
-        course.mode,
-        mark(course.ending.value, ENDING_KINDS[course.ending]),
-        span(course.in_use_after),
-        when(course.ended_at),
-        span(course.took),
-        Cell(f"#{course.first}–{course.last}", course.first),
-    )
-
-
-def _named(course: Course) -> Markup:
-    return el("span", course.credential, title=f"rotation {course.rotation}")
-
-
-EMERGENCY_COLUMNS: Final = (
-    Column("credential", ROW_HEAD),
-    Column("asked", TIME),
-    Column("by"),
-    Column("why", WIDE),
-    Column("mode"),
-    Column("in use after", NUMBER),
-    Column("old one refused after", NUMBER),
-    Column("outcome"),
-    Column("events", NUMBER),
-)
-
-
-def _emergency_row(course: Course) -> Sequence[Cell | Child]:
-    return (
-        _named(course),
-        when(course.asked_at),
-        course.actor,
-        course.reason,
-        course.mode,
-        span(course.in_use_after),
-        span(course.revoked_after),
-        mark(course.ending.value, ENDING_KINDS[course.ending]),
-        Cell(f"#{course.first}–{course.last}", course.first),
-    )
-
-
-FAILURE_COLUMNS: Final = (
-    Column("credential", ROW_HEAD),
-    Column("asked", TIME),
-    Column("what went wrong", WIDE),
-    Column("how it ended", WIDE),
-    Column("outcome"),
-    Column("ended", TIME),
-    Column("events", NUMBER),
-)
-
-
-def _failure_row(course: Course) -> Sequence[Cell | Child]:
-    troubles = (
-        el(
-            "div",
-            f"{t.at:%Y-%m-%d %H:%M} {t.what}{': ' if t.cause else ''}{t.cause} (#{t.sequence})",
-        )
-        for t in course.troubles
-    )
-    return (
-        _named(course),
-        when(course.asked_at),
-        joined(*troubles),
-        course.how_it_ended,
-        mark(course.ending.value, ENDING_KINDS[course.ending]),
-        when(course.ended_at),
-        Cell(f"#{course.first}–{course.last}", course.first),
-    )
-
-
-EVENT_COLUMNS: Final = (
-    Column("event", NUMBER),
-    Column("at", TIME),
-    Column("what"),
-    Column("about", WIDE),
-    Column("by"),
-    Column("reason", WIDE),
-    Column("detail", WIDE),
-)
-
-
-def _event_row(line: EventLine) -> Sequence[Cell | Child]:
-    kind = _OUTCOME_KINDS.get(line.outcome)
-    return (
-        event(line.sequence),
-        when(line.at),
-        line.action if kind is None else mark(line.action, kind),
-        line.about,
-        line.by,
-        line.reason,
-        line.detail,
-    )
 
 
 def _foot(report: Report) -> Markup:
