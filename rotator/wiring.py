@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Kind, Target
+from rotator.domain.posture.ports import Inspector
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.engine.audit.publish import Sink
@@ -94,6 +95,10 @@ class Rotator:
             url = Secret(settings.events_webhook.get_secret_value())
             sinks.append(EventWebhookSink(url, keys, self.parts.clock))
         return sinks
+
+    def inspectors(self) -> Sequence[Inspector]:
+        """Whoever looks at what runs, for the posture."""
+        return ()
 
     def manifest(self) -> Manifest:
         """The manifest, read afresh."""

@@ -1,0 +1,1 @@
+"""Looks at what runs, holds it against the rules, and keeps what was found."""
