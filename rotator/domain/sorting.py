@@ -63,7 +63,8 @@ def left_alone_reason(machine: Machine) -> str | None:
     if platform not in _OWN_PLATFORM:
         return f"another platform runs it ({platform})"
     if machine.schedule is not None:
-        return f"it is started on a schedule ({machine.schedule}) and takes the value then"
+        # Fly: one page says that a start brings new secrets, another that an update is needed.
+        return f"it is started on a schedule ({machine.schedule}), which should bring it the value"
     if machine.auto_destroy:
         return "it destroys itself when it is done"
     return None

@@ -271,6 +271,27 @@ def test_an_abort_in_the_middle_stops_before_the_next_wave_and_everything_goes_b
     tell(story)
 
 
+def test_an_abort_that_one_group_hears_of_first_lets_the_other_end_its_drain() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('max_unavailable = 1\ndrain = "2m"\nstagger = "1s"'))
+        await held(s, "session")
+        rotation = await asked(s, "session")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.state is RestartState.DRAINING,
+            lambda: abort(s.parts, rotation.id, OPERATOR, "second thoughts"),
+        )
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            _back, rollout, *_ = await unit.rollouts(app="web", limit=3)
+            rows = await unit.machine_restarts(rollout.id)
+        assert rollout.error == "the rotation was aborted by hand"
+        assert {r.state for r in rows if r.drained_at} == {RestartState.HEALTHY}
+
+    tell(story)
+
+
 def test_a_machine_whose_drain_was_cut_off_gets_its_traffic_back_when_the_rotation_is_aborted() -> (
     None
 ):

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rotator.domain.errors import Held, NotAllowed, NotYet, RetryLater
+from rotator.domain.errors import Held, NotAllowed, NotYet, Refused, RetryLater
 from rotator.domain.machines import GONE_STATES, Machine
 from rotator.domain.policy import Strategy
 from rotator.domain.rollout import Chain, Method, RolloutPlan
@@ -44,12 +44,13 @@ async def run_plan(run: RolloutRun, plan: RolloutPlan, gate: Gate) -> None:
 
 
 async def _guarded(gate: Gate, jobs: Iterable[Coroutine[object, object, object]]) -> None:
-    """Run side by side. What stops one for now shuts the gate; the others end their wave."""
+    """Run side by side. What stops one, an abort by hand too, shuts the gate; the others end their
+    wave: one that is cut short leaves a drained machine behind."""
 
     async def one(job: Coroutine[object, object, object]) -> None:
         try:
             await job
-        except (RetryLater, NotAllowed) as error:
+        except (RetryLater, NotAllowed, Refused) as error:
             gate.hold(error)
 
     await together([one(job) for job in jobs])
