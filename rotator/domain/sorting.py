@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rotator.domain.machines import (
     GONE_STATES,
+    MARK_REHEARSAL,
     MARK_ROLLOUT,
     RESERVED_GROUPS,
     Machine,
@@ -133,10 +134,12 @@ def sort_out(machines: Iterable[Machine], policy: RolloutPolicy, aim: Aim) -> So
 
 def _disposable(found: Sorted, machine: Machine, aim: Aim) -> None:
     """A machine that rotator made and that has not taken over from anything. A clone is needed for
-    as long as its original still has to be replaced: somebody's deploy may have seen to that."""
+    as long as its original still has to be replaced, a rehearsal while its group has machines to
+    restart: somebody's deploy may have seen to that, and the proxy may have put them to sleep."""
     to_replace = {m.id for group in found.groups.values() for m in group.members}
     to_replace |= {m.id for m in found.unreachable}
-    needed = machine.rehearses or machine.stand_in_for in to_replace
+    rehearsed = found.groups.get(machine.metadata.get(MARK_REHEARSAL, ""))
+    needed = bool(rehearsed and rehearsed.members) or machine.stand_in_for in to_replace
     if machine.metadata.get(MARK_ROLLOUT) != aim.rollout_id or not needed:
         found.leftovers.append(machine)
         return

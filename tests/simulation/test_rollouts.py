@@ -25,6 +25,7 @@ from rotator.engine.rollouts.control import abort_rollout, pause, resume
 from rotator.simulator import deploys, leases
 from rotator.simulator import machines as fly_machines
 from rotator.simulator.faults import Fault, Match
+from rotator.simulator.machines import restart
 from tests.simulation.rollout_story import (
     PEER,
     SECOND,
@@ -542,6 +543,26 @@ def test_a_lease_held_by_a_deploy_is_waited_for() -> None:
         rotation = await asked(s, "ci-web")
         await until(s, rotation, SUCCEEDED)
         assert (await s.rotation(rotation.id)).state is SUCCEEDED
+
+    tell(story)
+
+
+def test_a_machine_is_not_taken_beside_the_one_to_which_somebodys_deploy_has_gone_on() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\nstart_timeout = "1m"'))
+        first, second, *_ = sorted(machines(s, "api"), key=lambda m: (m.region, m.id))
+        leases.acquire(
+            s.world.fly, first, "", owner="deploy@example.com", ttl_seconds=15, description=""
+        )
+        rotation = await asked(s, "ci-web")
+        work = asyncio.create_task(s.work())
+        await s.parts.clock.sleep(21)  # the next try for the lease comes at 22 s
+        restart(s.world.fly, second)
+        await s.parts.clock.sleep(2)
+        assert updates(s) == []
+        assert first.lease is None
+        await work
+        await until(s, rotation, SUCCEEDED)
 
     tell(story)
 
