@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -31,6 +31,8 @@ MAX_SCANNED: Final = 64 * 1024
 """Characters of one value that are looked at."""
 MAX_FOUND: Final = 100
 """Suspicions that one text can rouse."""
+MAX_NAME: Final = 48
+"""Characters of a setting's name in a text."""
 
 
 class Evidence(StrEnum):
@@ -52,6 +54,13 @@ class Suspicion:
     risk: Risk
     start: int
     end: int
+    name: str = ""
+    """The setting or option in a text that holds it, if there is one."""
+
+    @property
+    def label(self) -> str:
+        """What tells it from others in the same text: its name, else its kind."""
+        return self.name or self.code
 
     @property
     def length(self) -> int:
@@ -59,7 +68,7 @@ class Suspicion:
         return self.end - self.start
 
     def __str__(self) -> str:
-        return f"{self.words} of {self.length} characters"
+        return f"{self.words} ({self.length} characters)"
 
 
 _ADDRESS: Final = re.compile(
@@ -154,7 +163,7 @@ def _scanned(
             start, end = _unquoted(text, match.start("value"), match.end("value"))
             inner = _by_name(name, text[start:end])
             if inner is not None and len(found) < MAX_FOUND:
-                found.append(_moved(inner, start))
+                found.append(_moved(inner, start, _open_name(match)))
     return tuple(_apart(found))
 
 
@@ -167,10 +176,14 @@ def _apart(found: list[Suspicion]) -> Iterator[Suspicion]:
     yield from sorted(kept, key=lambda s: s.start)
 
 
-def _moved(found: Suspicion, by: int) -> Suspicion:
-    return Suspicion(
-        found.code, found.words, found.evidence, found.risk, found.start + by, found.end + by
-    )
+def _moved(found: Suspicion, by: int, name: str = "") -> Suspicion:
+    return replace(found, start=found.start + by, end=found.end + by, name=name)
+
+
+def _open_name(match: re.Match[str]) -> str:
+    """The name of a setting, unless it may itself be a piece of a value."""
+    name = match["name"] if "name" in match.re.groupindex else ""
+    return "" if len(name) > MAX_NAME or looks_random(name) else name
 
 
 def _unquoted(text: str, start: int, end: int) -> tuple[int, int]:
