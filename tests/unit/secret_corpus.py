@@ -382,6 +382,10 @@ def _near_names(d: Dice) -> list[Sample]:
 def _open_values(d: Dice) -> list[Sample]:
     """Values that look random or private, and are open."""
     return [
+        Sample("GPG_KEY", d.hex(40).upper()), Sample("GPG_KEYS", f"{d.hex(40).upper()} {d.hex(40).upper()}"),
+        Sample("HF_REPO", "0x00dead/" + "model-cetacean-effb4"), Sample("PASSWORD", "{YOUR_PASSWORD}"),
+        Sample("PASSWORD", "{password}"), Sample("ALLOW_EMPTY_PASSWORD", "maybe-later"),
+        Sample("SCOPES", "write_products,read_metaobjects,write_metaobjects"), Sample("HOST", "d2imehpdli8mvq.cloudfront.net"),
         Sample("GIT_SHA", d.hex(40)), Sample("SOURCE_COMMIT", d.hex(40)), Sample("GIT_REVISION", d.hex(7)),
         Sample("IMAGE_DIGEST", "sha256:" + d.hex(64)), Sample("BUILD_HASH", d.hex(64)),
         Sample("CHECKSUM", d.hex(64)), Sample("JQ_SHA256", d.hex(64)), Sample("NODE_SHA", d.hex(64)),
@@ -467,5 +471,12 @@ def _commands(d: Dice) -> list[Sample]:
         "elixir --name web@$FLY_PRIVATE_IP --cookie $RELEASE_COOKIE -S mix run", "java -jar app.jar --spring.profiles.active=prod",
         "minio server /data --console-address :9001", "vault server -config=/vault/config -log-level=info",
         "keycloak start --hostname-strict=false --proxy=edge", "wget -qO- http://127.0.0.1:8080/health?token_check=1",
+        "adduser --disabled-password --gecos '' appuser",
+        "adduser --system --no-create-home --disabled-password appuser",
+        f"gpg --batch --keyserver hkps://keys.openpgp.org --recv-keys {d.hex(40).upper()}",
+        f"echo '{d.hex(128)} *tini' | sha512sum --check",
+        "echo 'deb [signed-by=/usr/share/keyrings/nodesource.gpg] https://deb.nodesource.com/node_20.x nodistro main'",
+        "DATABASE_URL=postgresql://user:pass@host:5432/db npx prisma generate",
+        "DATABASE_URL=postgres://postgres:postgres@db:5432/app_test mix test",
     ]  # fmt: skip
     return [Sample("", text) for text in texts]

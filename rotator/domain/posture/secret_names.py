@@ -61,7 +61,7 @@ _MAYBE_PARTS: Final = words(
 _HARMLESS_ENDS: Final = words(
     """
     ttl expiry expires expiration expire length len name names id ids sid file files path paths
-    url uri urls header headers issuer audience aud algorithm alg algo enabled enable disabled
+    stdin url uri urls header headers issuer audience aud algorithm alg algo enabled enable disabled
     disable required require type types count limit max min timeout endpoint host hosts hostname
     port region regions version mode policy provider backend store rounds iterations cost prefix
     suffix scope scopes domain domains user username email dir directory folder bucket field
@@ -76,7 +76,7 @@ _HARMLESS_ENDS: Final = words(
 _HASH_PARTS: Final = words(
     """
     sha sha1 sha256 sha512 md5 commit digest revision rev ref checksum integrity etag git build
-    release image version id uuid guid fingerprint
+    release image version id uuid guid fingerprint gpg pgp
     """
 )
 
@@ -84,6 +84,10 @@ _HASH_PARTS: Final = words(
 def parts_of(name: str) -> tuple[str, ...]:
     """A name's words: DB_PASSWORD, dbPassword and db-password are db and password."""
     return tuple(part.lower() for part in _PARTS.findall(name))
+
+
+_SWITCH_PARTS: Final = words("no not without disable disabled ignore skip allow forbid require")
+"""Words of settings that turn something on or off: --disabled-password takes no password."""
 
 
 def what_name_says(name: str) -> NameSays:
@@ -97,7 +101,7 @@ def what_name_says(name: str) -> NameSays:
     strong = bool(_SECRET_PARTS & set(parts) or _SECRET_PAIRS & pairs) or parts[-1] == "pass"
     if name.upper() in ("PWD", "OLDPWD"):
         return NameSays.HARMLESS
-    if _last_word(parts) in _HARMLESS_ENDS:
+    if _last_word(parts) in _HARMLESS_ENDS or _SWITCH_PARTS & set(parts):
         return NameSays.HARMLESS
     if strong:
         return NameSays.SENSITIVE

@@ -11,7 +11,7 @@ from rotator.domain.posture.words import words
 _REFERENCE: Final = re.compile(
     r"""
       \$[A-Za-z_][A-Za-z0-9_]* | \$\{[^}]*\} | \$\([^)]*\) | `[^`]*` | \{\{.*\}\} | <[^<>]*>
-    | %[A-Za-z_]+% | \[[A-Za-z\ _-]+\]
+    | %[A-Za-z_]+% | \{[A-Za-z_]+\} | \[[A-Za-z\ _-]+\]
     """,
     re.X,
 )
@@ -28,7 +28,7 @@ _FILLER_WORDS: Final = re.compile(
 _FILLER_VALUES: Final = words(
     """
     none null nil undefined true false yes no on off enabled disabled test testing secret
-    password token foo bar baz foobar xxx todo tbd n/a na unset empty default local dev
+    pass passwd password token foo bar baz foobar xxx todo tbd n/a na unset empty default local dev
     development staging production prod ci build nothing required optional auto env vault hidden
     masked value string key apikey api_key mysecret mypassword mytoken my-secret supersecret
     bcrypt argon2 argon2id scrypt pbkdf2 sha256 hs256 rs256 es256 aes-256-gcm aes256 basic

@@ -79,6 +79,9 @@ _QUERY: Final = re.compile(r"[?&]([A-Za-z][A-Za-z0-9_.-]*)=([^&\s\"'#]+)")
 _LOOPBACK: Final = re.compile(
     r"localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|0\.0\.0\.0|example\.(?:com|org|net)"
 )
+_SERVER_SCHEMES: Final = words(
+    "http https postgres postgresql ecto mysql mysql2 mariadb redis rediss mongodb amqp amqps nats"
+)
 _OPEN_USER: Final = re.compile(r"sentry|ingest|dsn|glitchtip", re.I)
 
 _ASSIGNMENT: Final = re.compile(
@@ -162,6 +165,8 @@ def _scanned(
             name = match["name"] if "name" in pattern.groupindex else "password"
             start, end = _unquoted(text, match.start("value"), match.end("value"))
             inner = _by_name(name, text[start:end])
+            if pattern is _OPTION and inner is not None and inner.evidence is not Evidence.NAME:
+                continue  # gpg --recv-keys takes a fingerprint.
             if inner is not None and len(found) < MAX_FOUND:
                 found.append(_moved(inner, start, _open_name(match)))
     return tuple(_apart(found))
@@ -241,7 +246,7 @@ def _risk_of_token(token: str, risk: Risk, now: datetime) -> Risk | None:
 
 def _by_address(name: str, text: str) -> Iterator[Suspicion]:
     for match in _ADDRESS.finditer(text):
-        if _LOOPBACK.fullmatch(match["host"]):
+        if _LOOPBACK.fullmatch(match["host"]) or _is_of_compose(match):
             continue
         password, user = match["password"], match["user"]
         if password and not is_filler("", password):
@@ -254,6 +259,12 @@ def _by_address(name: str, text: str) -> Iterator[Suspicion]:
             inner = _by_name(query[1], query[2])
             if inner is not None and inner.evidence is Evidence.NAME:
                 yield _moved(inner, query.start(2))
+
+
+def _is_of_compose(address: re.Match[str]) -> bool:
+    """Whether the host is one word: no host on Fly, but one of docker compose and of examples."""
+    scheme, host = address[0].partition("://")[0].lower(), address["host"]
+    return scheme in _SERVER_SCHEMES and not re.search(r"[.:]", host)
 
 
 def _address_secret(match: re.Match[str], group: str) -> Suspicion:
