@@ -71,6 +71,7 @@ _HARMLESS_VALUE: Final = re.compile(
     r"""
       -?[0-9]+(?:[.,][0-9]+)*(?:\s?(?:ms|s|m|h|d|w|kb|mb|gb|kib|mib|gib|%))?      # numbers
     | [0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}                        # a UUID
+    | 0x[0-9a-fA-F]{40} | bc1[a-z0-9]{25,60} | npub1[a-z0-9]{58} | Qm[1-9A-Za-z]{44}    # addresses
     | [0-7][0-9A-HJKMNP-TV-Z]{25}                                                 # a ULID
     | (?:sha(?:1|224|256|384|512):|md5:)[0-9a-fA-F]{32,128}                       # a digest
     | sha(?:256|384|512)-[A-Za-z0-9+/]{40,}=*                                     # an integrity

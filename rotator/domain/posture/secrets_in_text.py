@@ -102,7 +102,7 @@ _JSON_PAIR: Final = re.compile(
 _NPM: Final = re.compile(r":(?P<name>_auth(?:Token)?)=(?P<value>[^\s\"'\\]+)")
 _HEADER: Final = re.compile(
     r"(?<![\w-])(?P<name>(?i:[\w-]{0,40}(?:authorization|api-?key|token|secret)[\w-]{0,40}))"
-    r"\s*:\s+(?P<value>(?:(?i:bearer|basic|token|apikey)\s+)?[^\s\"',;]+)"
+    r"(?:\s*:\s+|=)(?P<value>(?:(?i:bearer|basic|token|apikey)\s+)?[^\s\"',;]+)"
 )
 _LOGIN: Final = re.compile(
     r"\b(?:curl|wget|http)\b[^\n;&|]{0,200}?\s(?:-u|--user)[= ]?[\"']?[^\s:\"']{1,80}:"
@@ -255,10 +255,23 @@ def _by_address(name: str, text: str) -> Iterator[Suspicion]:
         if not password and not open_user and looks_random(user, 20):
             yield _address_secret(match, "user")
     if "://" in text:
+        yield from _hook(name, text)
         for query in _QUERY.finditer(text):
             inner = _by_name(query[1], query[2])
             if inner is not None and inner.evidence is Evidence.NAME:
                 yield _moved(inner, query.start(2))
+
+
+def _hook(name: str, text: str) -> Iterator[Suspicion]:
+    """The address of a hook is a secret itself: whoever has it may call it."""
+    if not any(part.endswith(("hook", "hooks")) for part in parts_of(name)):
+        return
+    for segment in re.finditer(r"(?<=/)[^/?#\s]+", text):
+        if looks_random(segment[0], 20) and not is_harmless(segment[0]):
+            start, end = segment.span()
+            what = "the address of a hook"
+            yield Suspicion("hook-address", what, Evidence.ADDRESS, Risk.MEDIUM, start, end)
+            return
 
 
 def _is_of_compose(address: re.Match[str]) -> bool:
@@ -319,10 +332,14 @@ def _fits_secret(name: str, value: str) -> bool:
 
 def _fits_randomness(name: str, value: str, says: NameSays) -> bool:
     """Whether a value is random enough to be a key, though its name does not say so."""
-    if names_a_hash(name) or "://" in value or (is_harmless(value) and not _hides_key(value)):
+    if names_a_hash(name) or "://" in value:
+        return False
+    if says is NameSays.MAYBE and _UUID.fullmatch(value):
+        return parts_of(name)[-1] == "key"
+    if is_harmless(value) and not _hides_key(value):
         return False
     if says is NameSays.MAYBE:
-        return looks_random(value)
+        return all(looks_random(piece.strip()) for piece in value.split(","))
     return (
         not is_hex(value)
         and _OBJECT_ID.fullmatch(value) is None
@@ -341,5 +358,5 @@ def _inside(name: str, text: str, now: datetime) -> Iterator[Suspicion]:
     """Secrets in a value that itself holds settings: a connection string, a JSON document."""
     if what_name_says(name) is NameSays.PUBLIC or not ("=" in text or ":" in text):
         return
-    if ";" in text or "{" in text or " " in text.strip() or "\n" in text.strip():
+    if re.search(r"[;{\s]", text.strip()) or _ASSIGNMENT.match(text):
         yield from suspicions_in_text(text, now)
