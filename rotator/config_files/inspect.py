@@ -85,9 +85,14 @@ class _Gathered:
         known = self.builds.get(key)
         if known is None:
             file = load_dockerfile(path)
-            self.builds[key] = Build(file, app, target, load_scripts(file, path.parent))
-        elif not known.app:
-            self.builds[key] = replace(known, app=app, target=target)
+            self.builds[key] = Build(file, app, (target,), load_scripts(file, path.parent))
+        else:
+            targets = (
+                (target,)
+                if not known.app
+                else tuple({**dict.fromkeys(known.targets), target: None})
+            )
+            self.builds[key] = replace(known, app=known.app or app, targets=targets)
 
     def add_build_of(self, path: Path, config: ConfigFile) -> None:
         """The Dockerfile that an app's image is built from, where one is."""

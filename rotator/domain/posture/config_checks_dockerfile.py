@@ -47,7 +47,8 @@ class Build:
 
     file: Dockerfile
     app: str = ""
-    target: str = ""
+    targets: tuple[str, ...] = ("",)
+    """The stages that are deployed; \"\" is the last one."""
     scripts: str = field(default="", repr=False)
     """The text of the local scripts that are copied in: an entry point may give root up."""
 
@@ -66,7 +67,8 @@ def check_dockerfile(build: Build, around: Surroundings) -> Iterator[Finding]:
             yield from _scripts(build, instruction, around)
             yield from _copies(build, instruction)
     yield from _bases(build)
-    yield from _user(build)
+    for stage in dict.fromkeys(build.file.target(name) for name in build.targets):
+        yield from _user(build, stage)
 
 
 def _assigned(build: Build, instruction: Instruction, around: Surroundings) -> Iterator[Finding]:
@@ -153,8 +155,7 @@ def _bases(build: Build) -> Iterator[Finding]:
         yield place.finding(BASE_BY_TAG, message, pin(image), risk)
 
 
-def _user(build: Build) -> Iterator[Finding]:
-    target = build.file.target(build.target)
+def _user(build: Build, target: Stage) -> Iterator[Finding]:
     chain = build.file.lineage(target)
     instructions = [i for stage in chain for i in stage.instructions]
     users = [i for i in instructions if i.keyword == "USER" and i.words]
@@ -167,7 +168,8 @@ def _user(build: Build) -> Iterator[Finding]:
         return
     span = users[-1].span if users else target.image.span
     said = f"its last USER is {users[-1].words[0].text}" if users else "it has no USER"
-    place = build.place("USER", span)
+    last = target == build.file.stages[-1]
+    place = build.place("USER" if last else f"USER.{target.name or target.number}", span)
     yield place.finding(
         ROOT,
         f"the image runs its commands as root: {said}",

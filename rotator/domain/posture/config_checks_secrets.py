@@ -99,13 +99,20 @@ def _env(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
 
 def _build_args(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
     build = file.root.table("build")
-    arguments = None if build is None else build.table("args")
-    for entry in () if arguments is None else arguments.entries:
+    for section_name in ("args", "settings"):
+        table = None if build is None else build.table(section_name)
+        yield from _given_to_build(file, section_name, table, around)
+
+
+def _given_to_build(
+    file: ConfigFile, section_name: str, table: Table | None, around: Surroundings
+) -> Iterator[Finding]:
+    for entry in () if table is None else table.entries:
         if not isinstance(entry.node, Value):
             continue
         found = suspicion(entry.key, entry.node.text, around.now)
         if found is not None:
-            place = place_of(file, dotted(("build", "args", entry.key)), entry.span)
+            place = place_of(file, dotted(("build", section_name, entry.key)), entry.span)
             mend = (
                 f"take {entry.key} out, replace the value, mount it in the Dockerfile with RUN "
                 f"--mount=type=secret,id={entry.key}, and deploy with: fly deploy --build-secret "
