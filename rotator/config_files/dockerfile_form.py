@@ -20,7 +20,7 @@ from rotator.domain.posture.words import words
 _DIRECTIVE: Final = re.compile(r"#[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(\S.*?)[ \t]*\r?\n?$")
 _KEYWORD: Final = re.compile(r"[ \t]*([A-Za-z]+)(?=[ \t]|$)")
 _FLAG: Final = re.compile(r"[ \t]*(--[a-z][a-z.-]*(?:=(?:\"[^\"]*\"|\S)*)?)(?=[ \t]|$)")
-_HEREDOC: Final = re.compile(r"(?<![<\w])[0-9]?<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_.]*)\2")
+_HEREDOC: Final = re.compile(r"[0-9]*<<(-?)([\"']?)([^\s\"'<]+)\2")
 _NAME: Final = re.compile(r"[^\s=]+")
 
 _KEYWORDS: Final = words(
@@ -146,7 +146,7 @@ class _Reader:
         assignments: tuple[Assignment, ...] = ()
         if keyword in _ASSIGNING:
             assignments = self._assignments(keyword, logical, at, span)
-        body = self._bodies(text[at:], span) if keyword in _HEREDOCS else ""
+        body = self._bodies(logical, at, span) if keyword in _HEREDOCS else ""
         rest = text[at:].strip()
         return Instruction(keyword, tuple(flags), rest, split, assignments, body, span)
 
@@ -201,10 +201,22 @@ class _Reader:
             found.append(Assignment(key, value if equals else None, word.span))
         return tuple(found)
 
-    def _bodies(self, text: str, span: Span) -> str:
-        """The heredocs that a line opens; stops behind the last one."""
+    def _heredocs(self, text: str, at: int) -> Iterator[re.Match[str]]:
+        """The words that open a heredoc; one in quotes, or with something before it, opens none."""
+        while at < len(text):
+            if text[at] in " \t":
+                at += 1
+                continue
+            end, _ = self._word(text, at)
+            match = _HEREDOC.fullmatch(text, at, end)
+            if match is not None:
+                yield match
+            at = end
+
+    def _bodies(self, logical: _Logical, at: int, span: Span) -> str:
+        """What the heredocs of a line hold; stops behind the last one."""
         bodies: list[str] = []
-        for match in _HEREDOC.finditer(text):
+        for match in self._heredocs(logical.text, at):
             start = self._at
             while True:
                 if self._at >= len(self._text):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from rotator.config_files.find import Sort, find_files
 from rotator.config_files.read import load_config, load_dockerfile, load_scripts, shown
@@ -87,11 +88,8 @@ class _Gathered:
             file = load_dockerfile(path)
             self.builds[key] = Build(file, app, (target,), load_scripts(file, path.parent))
         else:
-            targets = (
-                (target,)
-                if not known.app
-                else tuple({**dict.fromkeys(known.targets), target: None})
-            )
+            before = known.targets if known.app else ()
+            targets = tuple(dict.fromkeys((*before, target)))
             self.builds[key] = replace(known, app=known.app or app, targets=targets)
 
     def add_build_of(self, path: Path, config: ConfigFile) -> None:
@@ -104,7 +102,9 @@ class _Gathered:
             if not named and any(build.get(key) for key in ("image", "builder", "builtin")):
                 return
         if _ADDRESS.match(named):
-            self._miss(config, f"its Dockerfile {named} is elsewhere")
+            # Only the host is told: an address can hold a token.
+            host = urlsplit(named).hostname or "another host"
+            self._miss(config, f"its Dockerfile is not here but at {host}")
             return
         for name in (named,) if named else _DEFAULT_DOCKERFILES:
             beside = path.parent / name

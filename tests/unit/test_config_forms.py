@@ -115,6 +115,25 @@ def test_places_in_yaml_are_those_of_the_text() -> None:
     assert found["env.C"].span.line == 5
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_of_windows_move_nothing(end: str) -> None:
+    texts = {
+        read_toml: ["[env]", '  A = "x"  # y', "  B = 1 ", "[[services]]"],
+        read_json: ["{", ' "env": {', '  "A": "x",', '  "B": 1', " }}"],
+        read_yaml: ["env:", "  A: x", "  B: 1"],
+    }
+    for read, lines in texts.items():
+        text = end.join(lines) + end
+        spans = [at(text, value.span) for value in values(read(text))]
+        assert [span.strip('"') for span in spans] == ["x", "1"]
+
+
+def test_lines_of_yaml_are_counted_as_editors_do() -> None:
+    text = 'A: "\u2028"\nB: x\n'
+    found = values(read_yaml(text))
+    assert (found[1].span.line, found[1].span.column) == (2, 4)
+
+
 def test_yaml_merges_and_aliases_are_followed() -> None:
     tree = read_yaml("base: &b {A: 1, B: 2}\nenv:\n  <<: *b\n  B: 3\nmore: [*b]\n")
     base = {"A": 1, "B": 2}

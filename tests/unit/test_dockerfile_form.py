@@ -74,8 +74,16 @@ def test_flags_words_and_heredocs_are_apart() -> None:
 
 
 def test_a_shift_in_a_command_opens_no_heredoc() -> None:
-    file = read_dockerfile("FROM a\nRUN echo $((1<<2)) && cat <<<word\nUSER 1\n", "Dockerfile")
-    assert [i.keyword for i in file.stages[0].instructions] == ["RUN", "USER"]
+    lines = ["RUN echo $((1<<2)) && cat <<<word", "RUN echo '<<EOF' \"<<-EOF\" cat<<EOF", "USER 1"]
+    file = read_dockerfile("\n".join(["FROM a", *lines, ""]), "Dockerfile")
+    assert [i.keyword for i in file.stages[0].instructions] == ["RUN", "RUN", "USER"]
+
+
+def test_several_heredocs_of_one_line_follow_each_other() -> None:
+    text = "FROM a\nCOPY <<A <<-'B' /x/\none\nA\n\ttwo\n\tB\nUSER 1\n"
+    copy, user = read_dockerfile(text, "Dockerfile").stages[0].instructions
+    assert copy.body == "one\n\ttwo\n"
+    assert (user.span.line, user.keyword) == (7, "USER")
 
 
 @pytest.mark.parametrize(
