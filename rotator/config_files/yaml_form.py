@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import yaml
 
 from rotator.config_files.positions import Lines
 from rotator.config_files.problem import FileProblem
-from rotator.domain.posture.config_file import Entry, Items, Node, Scalar, Span, Table, Value
+from rotator.domain.posture.config_file import (
+    Comment,
+    Entry,
+    Items,
+    Node,
+    Scalar,
+    Span,
+    Table,
+    Value,
+    walk,
+)
 
 MAX_NODES: Final = 20_000
 """Aliases let a few lines stand for millions of nodes."""
 MAX_DEPTH: Final = 40
 
+_COMMENT: Final = re.compile(r"^[ \t]*#([^\n]*)", re.M)
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _STRINGS: Final = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
 _SCALARS: Final = frozenset(
@@ -44,6 +56,23 @@ def read_yaml(text: str) -> Table:
     if not isinstance(root, yaml.MappingNode):
         raise FileProblem("a mapping with the app's settings is expected", 1, 1)
     return _Builder(text).table(root, 0)
+
+
+def yaml_comments(text: str, root: Table) -> tuple[Comment, ...]:
+    """The lines that are comments from their beginning; a # inside a value is none."""
+    lines = Lines(text)
+    inside = {
+        line
+        for _, node in walk(root)
+        if isinstance(node, Value)
+        for line in range(node.span.line + 1, node.span.end_line)
+    }
+    found = []
+    for match in _COMMENT.finditer(text):
+        span = lines.span(match.start(1) - 1, match.end(1))
+        if span.line not in inside:
+            found.append(Comment(match[1], span))
+    return tuple(found)
 
 
 class _Builder:

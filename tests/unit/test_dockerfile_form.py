@@ -125,3 +125,9 @@ def test_assignments_read_back_as_they_were_written(values: list[str], *, broken
 def test_a_dockerfile_shows_no_value_when_it_is_printed() -> None:
     text = "FROM a\nENV A=hush\nRUN echo hush <<E\nhush\nE\n"
     assert "hush" not in repr(read_dockerfile(text, "Dockerfile"))
+
+
+def test_comments_between_and_inside_instructions_are_kept() -> None:
+    text = "# one\nFROM a\nRUN x \\\n  # two\n  && y\n  # three\n"
+    file = read_dockerfile(text, "Dockerfile")
+    assert [at(text, comment.span) for comment in file.comments] == ["# one", "# two", "# three"]

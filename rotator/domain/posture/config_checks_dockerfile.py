@@ -10,6 +10,7 @@ from typing import Final
 from rotator.domain.posture.config_checks_runtime import by_tag, loosened, pin
 from rotator.domain.posture.config_checks_secrets import (
     SECRET_FILE,
+    check_comment,
     secret_name,
     set_command,
     told,
@@ -66,6 +67,8 @@ def check_dockerfile(build: Build, around: Surroundings) -> Iterator[Finding]:
             yield from _assigned(build, instruction, around)
             yield from _scripts(build, instruction, around)
             yield from _copies(build, instruction)
+    for comment in build.file.comments:
+        yield from check_comment(build.file.path, build.app, comment, around)
     yield from _bases(build)
     for stage in dict.fromkeys(build.file.target(name) for name in build.targets):
         yield from _user(build, stage)
@@ -100,8 +103,8 @@ def _mount(name: str) -> str:
 
 def _mounted(name: str) -> str:
     return (
-        f"RUN --mount=type=secret,id={name},env={name} ...; deploy with: fly deploy "
-        f'--build-secret {name}="${name}"'
+        f'RUN --mount=type=secret,id={name} {name}="$(cat /run/secrets/{name})" ...; deploy with: '
+        f'fly deploy --build-secret {name}="${name}"'
     )
 
 

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from rotator.domain.posture.config_file import ConfigFile, Items, Span, Table, Value, dotted
+from rotator.domain.posture.config_file import (
+    Comment,
+    ConfigFile,
+    Items,
+    Span,
+    Table,
+    Value,
+    dotted,
+)
 from rotator.domain.posture.config_place import (
     Place,
     Surroundings,
@@ -18,18 +26,22 @@ from rotator.domain.posture.config_place import (
     services,
 )
 from rotator.domain.posture.finding import Finding, Rule
+from rotator.domain.posture.randomness import looks_random
 from rotator.domain.posture.rules_config import (
     SECRET_FILE_COPIED,
     SECRET_IN_BUILD_ARGS,
     SECRET_IN_COMMAND,
+    SECRET_IN_COMMENT,
     SECRET_IN_ENV,
     SECRET_IN_FILE_VALUE,
     SECRET_IN_HEADER,
 )
 from rotator.domain.posture.secrets_in_text import (
+    Evidence,
     Suspicion,
     decoded,
     suspicion,
+    suspicions_in_comment,
     suspicions_in_file,
     suspicions_in_text,
 )
@@ -58,6 +70,19 @@ def check_secrets(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
     yield from _commands(file, around)
     yield from _headers(file, around)
     yield from _files(file, around)
+    for comment in file.comments:
+        yield from check_comment(file.path, file.app, comment, around)
+
+
+def check_comment(path: str, app: str, comment: Comment, around: Surroundings) -> Iterator[Finding]:
+    """Secrets that a comment still shows; only sure ones, as comments also write about them."""
+    for found in suspicions_in_comment(comment.text, around.now):
+        value = comment.text[found.start : found.end]
+        if found.evidence is Evidence.NAME and not looks_random(value):
+            continue
+        place = Place(path, f"comment~{found.label}", comment.span, app)
+        mend = "take the comment out, and replace the value: it stays in the history"
+        yield told(place, SECRET_IN_COMMENT, found, "a comment", mend)
 
 
 def set_command(name: str, app: str) -> str:
