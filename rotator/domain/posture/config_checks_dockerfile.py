@@ -30,11 +30,13 @@ from rotator.domain.posture.rules_config import (
 )
 from rotator.domain.posture.secret_names import NameSays, what_name_says
 from rotator.domain.posture.secrets_in_text import suspicion, suspicions_in_file, suspicions_in_text
+from rotator.domain.risk import Risk
 
 _SCRIPTED: Final = frozenset({"RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK"})
 _ROOT_USERS: Final = frozenset({"root", "0"})
 _NOT_ROOT_IMAGE: Final = re.compile(
-    r"nonroot|rootless|unprivileged|^cgr\.dev/chainguard/|^(?:docker\.io/)?bitnami/|^(?:docker\.io/)?curlimages/"
+    r"nonroot|rootless|unprivileged|^cgr\.dev/chainguard/|^(?:docker\.io/)?(?:library/)?"
+    r"(?:bitnami/|curlimages/|grafana/|prom/|jenkins/|elasticsearch|kibana|logstash|memcached)"
 )
 _STEPS_DOWN: Final = re.compile(
     r"\b(?:gosu|su-exec|setpriv|s6-setuidgid|runuser|setuidgid|chpst|dumb-init-as)\b|\bsu\s+-?\s*\w+\s+-c"
@@ -170,7 +172,11 @@ def _user(build: Build, target: Stage) -> Iterator[Finding]:
     if any(_STEPS_DOWN.search(text) for text in (build.scripts, *scripts)):
         return
     span = users[-1].span if users else target.image.span
+    base = expanded(chain[0].image.text, build.file.defaults) or ""
+    hedged = not users and "/" in base.removeprefix("docker.io/").removeprefix("library/")
     said = f"its last USER is {users[-1].words[0].text}" if users else "it has no USER"
+    if hedged:
+        said += f", unless {base} sets one"
     last = target == build.file.stages[-1]
     place = build.place("USER" if last else f"USER.{target.name or target.number}", span)
     yield place.finding(
@@ -178,6 +184,7 @@ def _user(build: Build, target: Stage) -> Iterator[Finding]:
         f"the image runs its commands as root: {said}",
         "add to the last stage: RUN useradd --system --uid 10001 app (adduser -S -u 10001 app on "
         "Alpine), then USER 10001; give it what it writes to with COPY --chown=10001 and chown",
+        Risk.LOW if hedged else None,
     )
 
 
