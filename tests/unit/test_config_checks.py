@@ -135,3 +135,14 @@ def test_an_image_by_tag_is_worse_where_the_tag_is_meant_to_move(
 ) -> None:
     found = [f for f in of_dockerfile(f"FROM {image}\nUSER 1\n") if "tag" in f.rule.id]
     assert [finding.severity for finding in found] == ([] if risk is None else [risk])
+
+
+def test_an_image_that_files_are_copied_from_counts_too() -> None:
+    text = (
+        "FROM python@sha256:1 AS build\nCOPY --from=ghcr.io/astral-sh/uv:0.9 /uv /bin/\n"
+        "FROM python@sha256:1\nCOPY --from=build /a /a\nCOPY --from=0 /b /b\nUSER 1\n"
+    )
+    (finding,) = of_dockerfile(text)
+    assert finding.subject == "Dockerfile#FROM.ghcr.io/astral-sh/uv:0.9"
+    assert finding.region is not None
+    assert finding.region.line == 2

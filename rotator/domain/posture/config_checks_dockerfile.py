@@ -148,16 +148,24 @@ def _copies(build: Build, instruction: Instruction) -> Iterator[Finding]:
 
 def _bases(build: Build) -> Iterator[Finding]:
     seen: set[str] = set()
-    for stage in build.file.stages:
-        if build.file.base(stage) is not None:
-            continue
-        image = expanded(stage.image.text, build.file.defaults)
+    for written, span in _images(build.file):
+        image = expanded(written, build.file.defaults)
         if image is None or image.lower() == "scratch" or "@sha256:" in image or image in seen:
             continue
         seen.add(image)
         message, risk = by_tag(image)
-        place = build.place(f"FROM.{image}", stage.image.span)
-        yield place.finding(BASE_BY_TAG, message, pin(image), risk)
+        yield build.place(f"FROM.{image}", span).finding(BASE_BY_TAG, message, pin(image), risk)
+
+
+def _images(file: Dockerfile) -> Iterator[tuple[str, Span]]:
+    """The images from outside that stages are built upon, and that COPY --from takes files of."""
+    for stage in file.stages:
+        if file.base(stage) is None:
+            yield stage.image.text, stage.image.span
+        for instruction in stage.instructions:
+            for name in instruction.flag("from"):
+                if "/" in name or ":" in name:
+                    yield name, instruction.span
 
 
 def _user(build: Build, target: Stage) -> Iterator[Finding]:
