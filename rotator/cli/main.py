@@ -16,6 +16,7 @@ from rotator.cli.inventory import list_credentials, show
 from rotator.cli.keys import keys
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
+from rotator.cli.posture import posture
 from rotator.cli.reconcile import reconcile
 from rotator.cli.report import report
 from rotator.cli.rollout import rollout
@@ -42,6 +43,7 @@ app.command()(init)
 app.command()(check)
 app.command()(discover)
 app.command()(plan)
+app.command()(posture)
 app.command()(run)
 app.add_typer(rotate, name="rotate")
 app.command()(taint)
