@@ -22,7 +22,7 @@ class PostureFormat(StrEnum):
 def posture(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Files or folders; nothing is sent anywhere."),
+        typer.Argument(metavar="PATH", help="Files or folders; nothing is sent anywhere."),
     ] = None,
     org: Annotated[
         str | None, typer.Option("--org", metavar="SLUG", help="Look at what runs there.")

@@ -155,9 +155,14 @@ def _region(region: Region) -> Record:
 def _uri(finding: Finding) -> str:
     """A file by its path, relative where it was given so; a thing at Fly by a name of ours."""
     if finding.region is None:
-        return quote(f"fly.io/{_qualified(finding)}", safe="/")
+        return _quoted(f"fly.io/{_qualified(finding)}")
     path = PurePath(finding.region.path)
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix(), safe="/")
+    return f"{'file://' if path.is_absolute() else ''}{_quoted(path.as_posix())}"
+
+
+def _quoted(text: str) -> str:
+    """Percent-encoded, whatever is in it."""
+    return quote(text.encode("utf-8", "surrogatepass"), safe="/")
 
 
 def _invocation(missing: Sequence[Missing]) -> Record:
