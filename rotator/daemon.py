@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -22,13 +22,17 @@ from rotator import __version__
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import WorkerRecord
+from rotator.domain.posture.catalogue import RULES
 from rotator.engine import jobs
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
+from rotator.engine.posture.job import SPREAD, Watch, look_if_due
 from rotator.engine.taint import advance_taints
 from rotator.engine.watch import watch_expiries
 from rotator.keys import rewrap_all
+from rotator.manifest import Manifest
+from rotator.manifest.suppressions import suppressions_beside
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
@@ -41,6 +45,8 @@ EXPIRY_SECONDS = 3600
 PUBLISH_SECONDS = 15
 STREAM_SECONDS = 3
 REWRAP_SECONDS = 3600
+POSTURE_SECONDS = 60
+"""So often it is seen whether a look is due; how often that is, the settings say."""
 GRACE_SECONDS = 30
 
 
@@ -116,6 +122,9 @@ class Daemon:
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
             ("rewrap-keys", self._rewrap, REWRAP_SECONDS),
         )
+        if settings.posture_seconds:
+            seen = max(1.0, min(POSTURE_SECONDS, settings.posture_seconds / SPREAD))
+            table = (*table, ("posture", self._posture, seen))
         for name, job, seconds in table:
             scheduler.add_job(
                 self._job,
@@ -201,6 +210,24 @@ class Daemon:
         """Send events out. What can't be sent is kept and told by the job itself."""
         if self._event_sinks:
             await self._streamer.run(self._event_sinks)
+
+    async def _posture(self) -> None:
+        """Look at the posture, once a day or so whoever of several daemons does it."""
+        manifest = self._rotator.manifest()
+        every = timedelta(seconds=self._rotator.settings.posture_seconds)
+        try:
+            await look_if_due(
+                self._parts, manifest.organization, every, lambda: self._watch_of(manifest)
+            )
+        finally:
+            async with self._parts.store.view() as unit:
+                self._metrics.inspected(await unit.count_findings())
+
+    def _watch_of(self, manifest: Manifest) -> Watch:
+        """What a look needs; suppressions are read afresh, and have to be right."""
+        suppressions = suppressions_beside(self._rotator.settings.manifest, RULES)
+        inspectors = self._rotator.inspectors()
+        return Watch(manifest.organization, inspectors, manifest.posture, suppressions)
 
     async def _rewrap(self) -> None:
         """Bring what an earlier key-encryption key wraps under the first one, a few at a time."""

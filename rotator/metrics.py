@@ -17,6 +17,7 @@ from rotator.domain.alarms import AlarmKind
 from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Store
+from rotator.domain.risk import Risk
 from rotator.domain.rotation import ACTIVE, RotationState
 
 COUNT_AT_MOST = 1000
@@ -84,6 +85,18 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+
+        self._findings = Gauge(
+            "rotator_findings",
+            "Open findings of the posture, by severity.",
+            ["severity"],
+            registry=self.registry,
+        )
+
+    def inspected(self, standing: Mapping[Risk, int]) -> None:
+        """Show the findings that are open."""
+        for risk in Risk:
+            self._findings.labels(risk.word).set(standing.get(risk, 0))
 
     def reconciled(self, watches: Sequence[TargetWatch]) -> None:
         """Show what stands at targets."""

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     list_lag_seconds: float = Field(default=60.0, ge=0, le=3600)
     stop_seconds: int = Field(default=60, ge=1, le=300)
+    posture_seconds: int = Field(default=86_400, ge=0, le=30 * 86_400)
     checkpoint_seconds: int = Field(default=600, ge=10, le=86_400)
     checkpoint_file: Path | None = None
     checkpoint_webhook: SecretStr | None = None

@@ -62,6 +62,10 @@ def posture(
     explain: Annotated[
         str | None, typer.Option("--explain", metavar="RULE", help="Tell all about one rule.")
     ] = None,
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="Show findings as the daemon has them, and since when."),
+    ] = False,
 ) -> int:
     """Hold fly.toml files, or what runs, against Fly's security advice.
 
@@ -81,6 +85,10 @@ def posture(
         return explain_rule(RULES, explain, output_format.value)
     if output_format is PostureFormat.MARKDOWN:
         raise InputError("markdown is for --rules", where="--format")
+    if history:
+        from rotator.cli.posturing.history import show_history
+
+        return run_async(show_history(org, app, output_format.value))
     wanted = Wanted(
         paths=tuple(paths or ()),
         organization=org,

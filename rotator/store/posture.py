@@ -25,6 +25,11 @@ class PostureUnit(UnitBase):
         row = await (self._locked_row(query) if self._writes else self._row(query))
         return None if row is None else _to_look(row)
 
+    async def posture_looks(self) -> Sequence[PostureLook]:
+        """All, by organisation."""
+        query = select(posture_looks).order_by(posture_looks.c.organization)
+        return [_to_look(row) for row in await self._rows(query)]
+
     async def begin_posture_look(self, look: PostureLook) -> PostureLook:
         """Insert, unless there is one."""
         await self._ensure(posture_looks, _look_values(look), "organization")
@@ -62,13 +67,15 @@ class PostureUnit(UnitBase):
         """Insert or replace by fingerprint."""
         await self._upsert(findings, _record_values(record), "fingerprint")
 
-    async def count_findings(self) -> Mapping[Risk, int]:
+    async def count_findings(self, organization: str | None = None) -> Mapping[Risk, int]:
         """Open ones by how bad they are."""
         query = (
             select(findings.c.severity, func.count().label("number"))
             .where(findings.c.state == FindingState.OPEN.value)
             .group_by(findings.c.severity)
         )
+        if organization is not None:
+            query = query.where(findings.c.organization == organization)
         return {Risk(row.severity): row.number for row in await self._rows(query)}
 
     async def forget_findings(self, before: datetime, limit: int) -> int:

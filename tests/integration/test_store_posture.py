@@ -48,6 +48,7 @@ async def test_records_and_looks_come_back_with_every_field(store: SqlStore) -> 
         assert await unit.posture_look("acme") == LOOK
         assert await unit.posture_look("other") == PostureLook("other", NOW)
         assert await unit.posture_look("none") is None
+        assert await unit.posture_looks() == [LOOK, PostureLook("other", NOW)]
 
 
 async def test_a_look_is_begun_once(store: SqlStore) -> None:
@@ -82,6 +83,8 @@ async def test_only_open_ones_are_counted(store: SqlStore) -> None:
         await unit.save_finding(numbered(8, state=FindingState.SUPPRESSED))
         await unit.save_finding(numbered(9))
         assert await unit.count_findings() == {Risk.HIGH: 2, Risk.NOTE: 1}
+        assert await unit.count_findings("acme") == {Risk.HIGH: 2, Risk.NOTE: 1}
+        assert await unit.count_findings("other") == {}
 
 
 async def test_what_was_resolved_long_ago_is_forgotten_a_few_at_a_time(store: SqlStore) -> None:

@@ -53,7 +53,7 @@ def table_lines(findings: Sequence[Finding], width: int, *, ascii_only: bool) ->
         head = Text(f"{severity.name:<{INDENT - 1}}", STYLES[severity])
         told = f"{rule.id}: {rule.title}"
         told += f" ({counted(len(members), 'finding')})" if len(members) > 1 else ""
-        first, *more = _folded(clean(told), width - INDENT)
+        first, *more = folded(clean(told), width - INDENT)
         yield head.append(f" {first}", "bold")
         yield from (Text(" " * INDENT + line, "bold") for line in more)
         draw = _beside if width >= WIDE else _below
@@ -68,12 +68,12 @@ def _below(finding: Finding, width: int, arrow: str) -> Iterator[Text]:
 
     room = max(width - INDENT, LEAST - INDENT)
     pad = " " * INDENT
-    for line in _folded(place_of(finding), room):
+    for line in folded(place_of(finding), room):
         yield Text(pad + line, "cyan")
-    for line in _folded(clean(finding.message), room):
+    for line in folded(clean(finding.message), room):
         yield Text(pad + line)
     lead = f"{arrow} "
-    for line in _folded(clean(finding.mend), room - len(lead)):
+    for line in folded(clean(finding.mend), room - len(lead)):
         yield Text(pad + lead + line, "dim")
         lead = " " * len(lead)
 
@@ -86,10 +86,10 @@ def _beside(finding: Finding, width: int, arrow: str) -> Iterator[Text]:
     room = width - INDENT
     first, second = (room * share // 100 for share in _SHARES)
     third = room - first - second
-    mend = _folded(clean(finding.mend), third - 3)
+    mend = folded(clean(finding.mend), third - 3)
     columns = (
-        _folded(place_of(finding), first - 2),
-        _folded(clean(finding.message), second - 2),
+        folded(place_of(finding), first - 2),
+        folded(clean(finding.message), second - 2),
         [f"{arrow if n == 0 else ' ' * len(arrow)} {line}" for n, line in enumerate(mend)],
     )
     for number in range(max(len(column) for column in columns)):
@@ -102,7 +102,7 @@ def _beside(finding: Finding, width: int, arrow: str) -> Iterator[Text]:
         yield line
 
 
-def _folded(text: str, room: int) -> list[str]:
+def folded(text: str, room: int) -> list[str]:
     """Lines of at most so many columns. Those that are given stay apart, and as they are where
     they fit; else words stay whole."""
     from rich.cells import cell_len

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -135,7 +135,7 @@ def is_unknown(known: FindingRecord, topics: frozenset[Topic], missing: Sequence
     )
 
 
-def worst(findings: Mapping[str, Finding], limit: int) -> Iterator[Finding]:
+def worst(findings: Mapping[str, Finding], limit: int) -> Sequence[Finding]:
     """The worst so many, in an order that stays the same."""
     ordered = sorted(findings.values(), key=lambda f: (-f.severity, f.rule.id, f.fingerprint))
-    yield from ordered[:limit]
+    return ordered[:limit]

@@ -17,6 +17,10 @@ class PostureUnit(Protocol):
         """One by its organisation. Transactions that write take turns at it."""
         ...
 
+    async def posture_looks(self) -> Sequence[PostureLook]:
+        """All, by organisation."""
+        ...
+
     async def begin_posture_look(self, look: PostureLook) -> PostureLook:
         """Insert, unless there is one; gives the one that is there then, held as above."""
         ...
@@ -44,8 +48,8 @@ class PostureUnit(Protocol):
         """Insert or replace by fingerprint."""
         ...
 
-    async def count_findings(self) -> Mapping[Risk, int]:
-        """Open ones of all organisations by how bad they are; absent where there is none."""
+    async def count_findings(self, organization: str | None = None) -> Mapping[Risk, int]:
+        """Open ones of one organisation or all by how bad they are; absent where there is none."""
         ...
 
     async def forget_findings(self, before: datetime, limit: int) -> int:

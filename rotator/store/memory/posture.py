@@ -20,6 +20,10 @@ class PostureUnit(UnitBase):
         """One by its organisation."""
         return await self._tx.locked(self._db.looks, organization)
 
+    async def posture_looks(self) -> Sequence[PostureLook]:
+        """All, by organisation."""
+        return sorted(await self._tx.every(self._db.looks), key=lambda row: row.organization)
+
     async def begin_posture_look(self, look: PostureLook) -> PostureLook:
         """Insert, unless there is one."""
         found = await self._tx.locked(self._db.looks, look.organization)
@@ -68,10 +72,13 @@ class PostureUnit(UnitBase):
         )
         await self._tx.put(self._db.findings, record.fingerprint, kept)
 
-    async def count_findings(self) -> Mapping[Risk, int]:
+    async def count_findings(self, organization: str | None = None) -> Mapping[Risk, int]:
         """Open ones by how bad they are."""
-        rows = await self._tx.every(self._db.findings)
-        return Counter(row.severity for row in rows if row.state is FindingState.OPEN)
+        return Counter(
+            row.severity
+            for row in await self._tx.every(self._db.findings)
+            if row.state is FindingState.OPEN and organization in (None, row.organization)
+        )
 
     async def forget_findings(self, before: datetime, limit: int) -> int:
         """Delete up to so many that were resolved before this."""
