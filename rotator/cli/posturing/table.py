@@ -27,8 +27,8 @@ WIDE: Final = 150
 WIDEST: Final = 220
 INDENT: Final = 10
 LEAST: Final = 30
-_SHARES: Final = (26, 42)
-"""Percent of a wide line for the place and for what is wrong there; the rest is for mending."""
+MOST_PLACE: Final = 40
+"""Columns that a place has at most, where it stands beside the rest."""
 
 
 def show_table(judgement: Judgement) -> None:
@@ -45,9 +45,13 @@ def show_table(judgement: Judgement) -> None:
 
 def table_lines(findings: Sequence[Finding], width: int, *, ascii_only: bool) -> Iterator[Text]:
     """The findings, in groups of one severity and rule."""
+    from rich.cells import cell_len
     from rich.text import Text
 
     width = max(min(width, WIDEST), LEAST)
+    arrow = "->" if ascii_only else "→"
+    longest = max((cell_len(place_of(finding)) for finding in findings), default=0)
+    place = min(longest, MOST_PLACE) + 2
     for (severity, rule), group in groupby(findings, key=lambda f: (f.severity, f.rule)):
         members = list(group)
         head = Text(f"{severity.name:<{INDENT - 1}}", STYLES[severity])
@@ -56,9 +60,11 @@ def table_lines(findings: Sequence[Finding], width: int, *, ascii_only: bool) ->
         first, *more = folded(clean(told), width - INDENT)
         yield head.append(f" {first}", "bold")
         yield from (Text(" " * INDENT + line, "bold") for line in more)
-        draw = _beside if width >= WIDE else _below
         for finding in members:
-            yield from draw(finding, width, "->" if ascii_only else "→")
+            if width >= WIDE:
+                yield from _beside(finding, width, place, arrow)
+            else:
+                yield from _below(finding, width, arrow)
         yield Text("")
 
 
@@ -78,24 +84,23 @@ def _below(finding: Finding, width: int, arrow: str) -> Iterator[Text]:
         lead = " " * len(lead)
 
 
-def _beside(finding: Finding, width: int, arrow: str) -> Iterator[Text]:
+def _beside(finding: Finding, width: int, place: int, arrow: str) -> Iterator[Text]:
     """Place, finding and mending side by side."""
     from rich.cells import set_cell_size
     from rich.text import Text
 
-    room = width - INDENT
-    first, second = (room * share // 100 for share in _SHARES)
-    third = room - first - second
+    second = (width - INDENT - place) // 2
+    third = width - INDENT - place - second
     mend = folded(clean(finding.mend), third - 3)
     columns = (
-        folded(place_of(finding), first - 2),
+        folded(place_of(finding), place - 2),
         folded(clean(finding.message), second - 2),
         [f"{arrow if n == 0 else ' ' * len(arrow)} {line}" for n, line in enumerate(mend)],
     )
     for number in range(max(len(column) for column in columns)):
         cells = [column[number] if number < len(column) else "" for column in columns]
         line = Text(" " * INDENT)
-        line.append(set_cell_size(cells[0], first), "cyan")
+        line.append(set_cell_size(cells[0], place), "cyan")
         line.append(set_cell_size(cells[1], second))
         line.append(cells[2], "dim")
         line.rstrip()
