@@ -115,8 +115,9 @@ def _standing(
     if not any(look.looked_at for look in looks):
         yield "no daemon has looked yet; `rotator posture --org SLUG` looks now"
     for look in looks:
-        seen = f"looked {from_now(look.looked_at, now)}, and again" if look.looked_at else "looks"
-        yield clean(f"{look.organization}: {seen} {from_now(look.due_at, now)}")
+        seen = f"looked {from_now(look.looked_at, now)}, " if look.looked_at else ""
+        due = f"next {from_now(look.due_at, now)}" if look.due_at > now else "a look is due"
+        yield clean(f"{look.organization}: {seen}{due}")
         yield from (clean(f"not read: {line}") for line in look.missing)
 
 

@@ -289,7 +289,8 @@ def _note(changes: Sequence[FindingChange], told: Told) -> None:
         if change.turn in (Turn.OPENED, Turn.REOPENED) and told.lines < MOST_LINES:
             told.lines += 1
             record = change.record
-            _log.warning(
+            _log.log(
+                logging.WARNING if record.severity >= Risk.MEDIUM else logging.INFO,
                 "posture: %s %s at %s: %s (mend: %s)",
                 record.severity.word,
                 record.rule,
