@@ -20,6 +20,7 @@ from rotator.fly.certificates import CertificatesApi
 from rotator.fly.counting import CallCounter
 from rotator.fly.fleet import FlyFleet
 from rotator.fly.graphql import Graphql
+from rotator.fly.holdings import FlyHoldings
 from rotator.fly.leaks import LeakedTokens
 from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
@@ -77,6 +78,7 @@ class FlyClient:
         self.leaked = LeakedTokens(self.tokens)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
+        self.holdings = FlyHoldings(graphql, self.tokens, self.wireguard)
         self.witness = FlyWitness(graphql)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)

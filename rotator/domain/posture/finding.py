@@ -19,6 +19,7 @@ class Topic(StrEnum):
     SECRETS = "secrets"
     TOKENS = "tokens"
     PEERS = "peers"
+    PEOPLE = "people"
     NETWORK = "network"
     CERTIFICATES = "certificates"
     IMAGES = "images"
