@@ -7,14 +7,16 @@ token was narrowed to) is not in it either, unless rotator holds the value and c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from rotator.domain.discovery import MARK
 from rotator.domain.posture.finding import Missing
+from rotator.domain.secret import Secret
 
+OWN_KIND: Final = "rotator-token"
 _ULID_DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID: Final = re.compile(r"(?P<time>[0-7][0-9A-HJKMNP-TV-Z]{9})[0-9A-HJKMNP-TV-Z]{16}", re.I)
 _FIRST_DAY: Final = datetime(2017, 1, 1, tzinfo=UTC)
@@ -132,14 +134,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class Tracking:
-    """The credential that a token or peer is a value of. `reading` is None where rotator does not
-    hold the value; `since` is when the value began, as far as rotator knows."""
+    """The credential that a token or peer is a value of; "" for the token that rotator itself uses
+    where no credential tracks it. `reading` is None where rotator does not
+    hold the value; `since` is when the value began, as far as rotator knows; `minted` tells that a
+    rotation made it, `retiring` that it waits for the end of its overlap to be revoked."""
 
     credential: str
     kind: str
     observed: bool = False
     since: datetime | None = None
     reading: Reading | None = None
+    minted: bool = False
+    retiring: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,22 @@ class OrganizationSnapshot:
     def organization(self) -> str:
         """Its slug."""
         return self.holdings.organization
+
+
+class TokenReader(Protocol):
+    """Reads the values of tokens that rotator holds. Makes no call and shows no value."""
+
+    def reading(self, value: Secret) -> Reading | None:
+        """What a tracked token says; None for a value that is no token."""
+        ...
+
+    def own_refs(self, tokens: Sequence[HeldToken]) -> frozenset[str]:
+        """Which of these is the token that rotator itself calls Fly with, by their times."""
+        ...
+
+    def own_is_personal(self) -> bool:
+        """Whether rotator's own token acts as a person, who can see their personal tokens."""
+        ...
 
 
 class HoldingsReader(Protocol):
