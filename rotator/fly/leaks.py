@@ -89,6 +89,12 @@ def _fitting(token: m.Macaroon, rows: Sequence[ListedToken]) -> list[ListedToken
     return by_profile or fitting
 
 
+def issued_for_an_app(token: m.Macaroon) -> bool:
+    """Whether its issuer limited it to apps: what follows the first window is a holder's."""
+    first = next((n for n, each in enumerate(token.caveats) if each.type == m.VALIDITY_WINDOW), 0)
+    return m.app_ids(replace(token, caveats=token.caveats[:first])) is not None
+
+
 def issued_then(token: m.Macaroon, created_at: datetime, expires_at: datetime) -> bool:
     """Whether these times of a list are those that its issuer wrote into the token."""
     window = next((each for each in token.caveats if each.type == m.VALIDITY_WINDOW), None)

@@ -19,8 +19,8 @@ from rotator.fly.api_token import ApiToken
 from rotator.fly.bundle import Bundle, Form, read_bundle
 from rotator.fly.inspection import Reading as TokenReading
 from rotator.fly.inspection import Rights, read_token
-from rotator.fly.leaks import issued_then
-from rotator.fly.macaroon import MacaroonError, app_ids
+from rotator.fly.leaks import issued_for_an_app, issued_then
+from rotator.fly.macaroon import MacaroonError
 from rotator.fly.needed import Needed, needed
 
 _PERSONAL: Final = frozenset({Form.PERSONAL, Form.LEGACY})
@@ -47,13 +47,13 @@ class HeldTokens:
     def own_refs(self, tokens: Sequence[HeldToken]) -> frozenset[str]:
         """The ids of those that were issued at the same time and for as long as rotator's own."""
         bundle = _bundle(self._own.value)
-        found: set[str] = set()
-        for own in bundle.permissions if bundle is not None else ():
-            fitting = [t for t in tokens if issued_then(own, t.created_at, t.expires_at)]
-            of_an_app = app_ids(own) is not None
-            by_profile = [t for t in fitting if (t.profile == APP_PROFILE) is of_an_app]
-            found |= {each.ref for each in by_profile or fitting}
-        return frozenset(found)
+        return frozenset(
+            each.ref
+            for own in (bundle.permissions if bundle is not None else ())
+            for each in tokens
+            if issued_then(own, each.created_at, each.expires_at)
+            and issued_for_an_app(own) is (each.profile == APP_PROFILE)
+        )
 
     def own_is_personal(self) -> bool:
         """Whether rotator's own acts as a person."""

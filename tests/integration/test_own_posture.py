@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Checkpoint, LogCursor
@@ -15,12 +16,16 @@ from rotator.domain.posture.finding import Inspected, Topic
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
 from rotator.domain.posture.rotator_facts import OwnFile
+from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.engine.posture.rotator import RotatorInspector
 from rotator.own_posture import OwnPosture
 from rotator.settings import Settings
 from rotator.simulator.faults import Fault, Match
+from rotator.store.sealing import new_key
 from rotator.store.store import SqlStore
+from rotator.system import SystemEntropy
+from rotator.wiring import open_rotator
 from tests.contract.conversation import Conversation, conversation
 from tests.integration.store_objects import (
     A_KEY,
@@ -160,3 +165,12 @@ async def test_a_place_that_can_not_be_taken_is_missing(place: Place) -> None:
 async def test_where_one_app_is_looked_at_rotator_is_not(place: Place) -> None:
     assert await place.inspect(InspectionScope(("acme",), "web")) == Inspected()
     assert place.said.said == []
+
+
+async def test_the_program_has_an_inspector_for_each_of_these_topics(sqlite_file: Path) -> None:
+    key = SecretStr(new_key(SystemEntropy().token_bytes))
+    settings = Settings(database_url=f"sqlite:///{sqlite_file}", keys=(key,))
+    actor = Actor("user", "tester")
+    async with open_rotator(settings, actor=actor, worker_id="w", online=False) as rotator:
+        topics = {topic for inspector in rotator.inspectors() for topic in inspector.topics}
+    assert {Topic.TOKENS, Topic.PEERS, Topic.PEOPLE, Topic.ROTATOR} <= topics
