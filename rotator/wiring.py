@@ -17,11 +17,14 @@ from rotator.engine.audit.stream import EventSink
 from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.own_token import OwnToken
 from rotator.engine.parts import Limits, Parts
+from rotator.engine.posture.organization import OrganizationInspector
+from rotator.engine.posture.rotator import RotatorInspector
 from rotator.fly.api_token import ApiToken
 from rotator.fly.client import FlyClient
 from rotator.fly.needed import OWN
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest, parse_target
+from rotator.own_posture import OwnPosture
 from rotator.settings import Settings
 from rotator.sinks import (
     EventFileSink,
@@ -98,7 +101,15 @@ class Rotator:
 
     def inspectors(self) -> Sequence[Inspector]:
         """Whoever looks at what runs, for the posture."""
-        return ()
+        return (
+            OrganizationInspector(self.store, self.client.holdings, self.client.held_tokens),
+            RotatorInspector(
+                OwnPosture(self.settings, self.store, self.client, self._checkpoint_places)
+            ),
+        )
+
+    def _checkpoint_places(self) -> Sequence[str]:
+        return [sink.name for sink in self.sinks()]
 
     def manifest(self) -> Manifest:
         """The manifest, read afresh."""

@@ -72,6 +72,7 @@ class Action(StrEnum):
     CREDENTIAL_OVERDUE = "credential.overdue"
     CREDENTIAL_WOULD_ROTATE = "credential.would-rotate"
     CREDENTIAL_TAINTED = "credential.tainted"
+    CREDENTIAL_CREATOR_LEFT = "credential.creator-left"
     VERSION_ADOPTED = "version.adopted"
     VERSION_PROMOTED = "version.promoted"
     VERSION_REVOKED = "version.revoked"

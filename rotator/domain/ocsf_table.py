@@ -102,6 +102,7 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         overdue=OTHER,
         would_rotate=OTHER,
         tainted=UPDATE,
+        creator_left=UPDATE,
     ),
     **_entity(
         "version",
@@ -202,6 +203,7 @@ SEVERE: Final[Mapping[Action, int]] = {
     Action.LEAK_REPORTED: 4,
     Action.TARGET_CONTESTED: 4,
     Action.TARGET_CHANGED: 3,
+    Action.CREDENTIAL_CREATOR_LEFT: 3,
     Action.VERSION_TOO_OLD: 3,
     Action.ROTATION_ROLLED_BACK: 3,
     Action.ROTATION_UNDOING: 3,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rotator.simulator import deploys, leases, machines
+from rotator.simulator import control_people, deploys, leases, machines
 from rotator.simulator.api import ok, read_body, refusal, whole_number
 from rotator.simulator.consumers import consumers
 from rotator.simulator.errors import ApiError
@@ -39,6 +39,8 @@ def routes(world: World) -> list[Route]:
         ("POST", "/machines/{machine}", _turn_knobs),
         ("POST", "/deploy/{app}", _deploy),
         ("POST", "/apps/{app}", _turn_app),
+        ("POST", "/members/{email}", control_people.join),
+        ("DELETE", "/members/{email}", control_people.leave),
         ("POST", "/load", _start_load),
         ("GET", "/load", _show_load),
         ("GET", "/log", _show_log),

@@ -11,7 +11,7 @@ from typing import Final
 from rotator.fly import macaroon
 from rotator.fly.access import Access
 from rotator.fly.macaroon import CREATE, DELETE, WRITE
-from rotator.simulator import ids, tokens
+from rotator.simulator import gql_people, ids, tokens
 from rotator.simulator.gql_certificates import certificate_view, hostname_check
 from rotator.simulator.gql_paging import refused
 from rotator.simulator.gql_views import WIRE_GUARD, Context, app_view, token_view
@@ -44,6 +44,7 @@ def create_limited_access_token(context: Context, given: Json) -> Json:
         app=app,
         lifetime=lifetime_of(given.get("expiry")),
         profile_params=params if isinstance(params, dict) else {},
+        user_email=gql_people.maker(context),
     )
     return answer(given, limitedAccessToken=token_view(context, token, created_now=True))
 
@@ -120,6 +121,29 @@ def validate_wire_guard_peers(context: Context, given: Json) -> Json:
         given,
         validPeerIps=[address for address in addresses if address in known],
         invalidPeerIps=[address for address in addresses if address not in known],
+    )
+
+
+def create_delegated_token(context: Context, given: Json) -> Json:
+    """Make a delegated WireGuard token."""
+    made = gql_people.create_delegated(context, given, organization_of(context, given))
+    return answer(given, token=made)
+
+
+def delete_delegated_token(context: Context, given: Json) -> Json:
+    """Revoke one."""
+    gone = gql_people.delete_delegated(context, given, organization_of(context, given))
+    return answer(given, token=gone)
+
+
+def delete_membership(context: Context, given: Json) -> Json:
+    """Remove a member."""
+    org = organization_of(context, given)
+    email = gql_people.remove_member(context, given, org)
+    return answer(
+        given,
+        organization={"__typename": "Organization", "id": org.id},
+        user=gql_people.user_view(email),
     )
 
 

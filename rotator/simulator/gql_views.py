@@ -14,6 +14,7 @@ from rotator.fly.macaroon import READ
 from rotator.simulator import tokens
 from rotator.simulator.gql_certificates import certificate_view
 from rotator.simulator.gql_paging import connection, refused
+from rotator.simulator.gql_people import organization_fields, user_view
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import (
     GONE_STATES,
@@ -106,6 +107,7 @@ def organization_view(context: Context, org: Organization) -> Json:
         "limitedAccessTokens": limited_access_tokens,
         "wireGuardPeers": peers,
         "wireGuardPeer": peer,
+        **organization_fields(context, org),
     }
 
 
@@ -196,19 +198,6 @@ def principal_view(principal: tokens.Principal) -> Json:
         "name": None,
         "avatarUrl": "",
         "trust": "UNKNOWN",
-    }
-
-
-def user_view(email: str) -> Json:
-    """A person."""
-    return {
-        "__typename": "User",
-        "id": f"user:{email}",
-        "email": email,
-        "name": email.partition("@")[0],
-        "enablePaidHobby": False,
-        "avatarUrl": "",
-        "trust": "HIGH",
     }
 
 

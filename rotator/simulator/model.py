@@ -29,6 +29,37 @@ class Organization:
     network: int
     peers: dict[str, Peer] = field(default_factory=dict)
     next_host: int = 2
+    members: dict[str, Member] = field(default_factory=dict)
+    delegated: dict[str, DelegatedToken] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody who belongs to an organization. `role` is Fly's word: ADMIN or MEMBER."""
+
+    email: str
+    role: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True)
+class DelegatedToken:
+    """A token of the old kind, with which whoever holds it adds WireGuard peers."""
+
+    id: str
+    name: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PersonalToken:
+    """A token that acts as a person. `type` is Fly's word: pat, flyctl, token, …"""
+
+    id: str
+    name: str
+    type: str
+    user_email: str
+    created_at: datetime
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ async def _serve(
             create_app(world, served=True),
             log_level="critical",
             lifespan="off",
+            date_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         await uvicorn.Server(config).serve(sockets=[listener])

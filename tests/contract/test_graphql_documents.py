@@ -29,12 +29,23 @@ from graphql import (
 from rotator.domain.credential import TargetSpec
 from rotator.domain.machines import ReleaseStatus
 from rotator.domain.ports import TargetState
+from rotator.fly import holdings
 from rotator.fly.graphql import document
+from rotator.simulator import gql_people, tokens
+from rotator.simulator.model import DelegatedToken, PersonalToken
 from tests.contract import official
 from tests.contract.conversation import Conversation, Exchange, conversation
 
 DOCUMENTS = sorted(
     path.name.removesuffix(".graphql") for path in (files("rotator.fly") / "documents").iterdir()
+)
+LISTS = (
+    "AppTokens",
+    "OrganizationTokens",
+    "OrganizationPosture",
+    "OrganizationAppTokens",
+    "DelegatedWireGuardTokens",
+    "AccessTokens",
 )
 SIMULATED = Path(str(files("rotator.simulator") / "schema.graphql"))
 
@@ -57,7 +68,7 @@ def test_a_document_is_named_and_valid_against_the_simulators_schema(name: str) 
     assert validate(simulated_schema(), parse(document(name))) == []
 
 
-@pytest.mark.parametrize("name", ["AppTokens", "OrganizationTokens", "OrganizationHoldings"])
+@pytest.mark.parametrize("name", [*LISTS, "OrganizationHoldings"])
 def test_no_list_selects_the_value_of_a_token(name: str) -> None:
     assert "token " not in document(name).replace("limitedAccessTokens", "")
     assert "tokenHeader" not in document(name)
@@ -103,6 +114,7 @@ async def talk(said: Conversation) -> None:
     await client.tokens.delete(made.id)
     assert await client.survey.organizations() == ["acme"]
     await client.survey.look("acme", lambda *_: None)
+    await read_by_small_pages(said)
     secret = TargetSpec("fly-secret", "k", {"app": "web", "name": "SESSION_KEY"}, "web")
     assert await client.witness.author(secret, TargetState("-")) == ""
     region = await client.wireguard.nearest_gateway_region()
@@ -119,7 +131,27 @@ async def talk(said: Conversation) -> None:
     await client.releases.set_status("web", release.id, ReleaseStatus.COMPLETE)
 
 
-async def test_every_document_is_answered_as_flys_schema_says() -> None:
+async def read_by_small_pages(said: Conversation) -> None:
+    """What an organisation holds, with more than a page of everything."""
+    acme = said.world.organizations["acme"]
+    gql_people.join(said.world, acme, "jo@example.com")
+    for name in ("old-ci", "older-ci"):
+        acme.delegated[name] = DelegatedToken(f"id of {name}", name, "value")
+    said.world.switches.tokens_see_personal_tokens = True
+    laptop = PersonalToken("id", "laptop", "pat", tokens.OPERATOR, said.clock.now())
+    said.world.personal_tokens.append(laptop)
+    found = await said.client.holdings.read("acme")
+    assert [each.name for each in found.delegated] == ["old-ci", "older-ci"]
+    assert [each.email for each in found.members or ()] == [tokens.OPERATOR, "jo@example.com"]
+    assert not found.missing
+    assert await said.client.holdings.personal_tokens()
+
+
+async def test_every_document_is_answered_as_flys_schema_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holdings, "PAGE_SIZE", 1)
+    monkeypatch.setattr(holdings, "APPS_A_PAGE", (1,))
     schema = official.graphql_schema()
     async with conversation() as said:
         await talk(said)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rotator.domain.events import Event
 from rotator.domain.ports import EventQuery, Store
-from rotator.domain.posture.finding import Finding, Inspected, Missing, Topic
+from rotator.domain.posture.finding import Finding, Inspected, Missing, RotationWish, Topic
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
 from rotator.domain.posture.record import FindingRecord, PostureLook
@@ -31,6 +31,7 @@ class FakeInspector:
 
     findings: Sequence[Finding] = ()
     missing: Sequence[Missing] = ()
+    wishes: Sequence[RotationWish] = ()
     topics: frozenset[Topic] = frozenset(Topic)
     error: Exception | None = None
     meanwhile: Callable[[], Awaitable[object]] | None = None
@@ -45,7 +46,7 @@ class FakeInspector:
             await self.meanwhile()
         if self.error is not None:
             raise self.error
-        return Inspected(tuple(self.findings), tuple(self.missing))
+        return Inspected(tuple(self.findings), tuple(self.missing), tuple(self.wishes))
 
 
 @dataclass

@@ -12,12 +12,13 @@ import pytest
 from rotator.domain.errors import ClaimLost, InputError, NotAllowed, Unavailable
 from rotator.domain.events import Action
 from rotator.domain.ports import EventQuery
-from rotator.domain.posture.finding import Missing, Topic
+from rotator.domain.posture.finding import Missing, RotationWish, Topic
 from rotator.domain.posture.record import FindingState
+from rotator.domain.reasons import ReasonCode
 from rotator.domain.risk import Risk
 from rotator.engine.posture import job
 from rotator.store.memory import MemoryStore
-from tests.integration.store_objects import HOUR, NOW, SettableClock, a_ring
+from tests.integration.store_objects import HOUR, NOW, SettableClock, a_credential, a_ring
 from tests.unit.posture_support import SECRET, a_suppression, at_fly, in_file
 from tests.unit.posture_world import DAY, Company, FakeInspector, at_once
 
@@ -230,6 +231,19 @@ async def test_a_worker_that_stops_does_not_wait_for_a_look(company: Company) ->
     assert await looking is None
     company.inspector.meanwhile = None
     assert await company.look("the next one") is not None
+
+
+async def test_what_the_policy_asks_for_is_begun_once(company: Company) -> None:
+    credential = a_credential()
+    wish = RotationWish(credential.name, ReasonCode.CREATOR_LEFT, "Jo left on 2026-03-01")
+    company.inspector.wishes = [wish, wish]
+    async with company.store.unit() as unit:
+        await unit.save_credential(credential)
+    for _ in range(2):
+        await company.look_now()
+    async with company.store.view() as unit:
+        rotations = await unit.rotations()
+    assert [(r.reason_code, r.reason) for r in rotations] == [("creator-left", wish.reason)]
 
 
 async def test_too_many_findings_are_cut_and_the_least_bad_are_left_out(

@@ -36,6 +36,7 @@ from rotator.domain.posture.suppression import Suppression, suppression_of
 from rotator.domain.risk import Risk
 from rotator.engine.parts import Parts
 from rotator.engine.posture.look import inspect_all, topics_of
+from rotator.engine.posture.wishes import begin_wishes
 
 _log = logging.getLogger(__name__)
 FIRST_LOOK: Final = timedelta(minutes=5)
@@ -91,7 +92,8 @@ class Told:
 async def look_if_due(
     parts: Parts, organization: str, every: timedelta, prepare: Callable[[], Watch]
 ) -> Told | None:
-    """Look, keep and tell what has changed; None where it is not due or somebody else looks.
+    """Look, keep and tell what has changed, and begin the rotations that the policy asks for; None
+    where it is not due or somebody else looks.
 
     `prepare` is asked once it is due. Whatever fails is tried again after `AFTER_FAILURE`.
     """
@@ -105,6 +107,7 @@ async def look_if_due(
                 await _give_up(parts, organization, timedelta(0))
                 return None
             told = await _keep(parts, watch, inspected)
+            await begin_wishes(parts, inspected.wishes)
             await _end(parts, watch, every, told)
             return told
     except BaseException:

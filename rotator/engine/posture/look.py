@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from rotator.domain.errors import InputError, RotatorError
-from rotator.domain.posture.finding import Finding, Inspected, Missing, Topic
+from rotator.domain.posture.finding import Finding, Inspected, Missing, RotationWish, Topic
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope, Inspector
 
@@ -31,6 +31,7 @@ async def inspect_all(
     """
     findings: dict[str, Finding] = {}
     missing: list[Missing] = []
+    wishes: list[RotationWish] = []
     for inspector in inspectors:
         try:
             async with asyncio.timeout(INSPECT_SECONDS):
@@ -47,11 +48,14 @@ async def inspect_all(
             missing += _all_of(inspector, scope, str(error))
             continue
         missing += found.missing
+        wishes += found.wishes
         for finding in found.findings:
             known = findings.get(finding.fingerprint)
             if known is None or finding.severity > known.severity:
                 findings[finding.fingerprint] = finding
-    return Inspected(tuple(findings.values()), tuple(dict.fromkeys(missing)))
+    return Inspected(
+        tuple(findings.values()), tuple(dict.fromkeys(missing)), tuple(dict.fromkeys(wishes))
+    )
 
 
 def _all_of(inspector: Inspector, scope: InspectionScope, why: str) -> Sequence[Missing]:
