@@ -88,7 +88,9 @@ def judged(
     app: str | None = None,
 ) -> Judgement:
     """Findings, held against what a person has said."""
-    looked = Looked(topics - {each.topic for each in missing}, tuple(CATALOGUE.values()), app)
+    asked = tuple(rule for rule in CATALOGUE.values() if rule.topic in topics)
+    unread = frozenset(each.topic for each in missing)
+    looked = Looked(asked, frozenset(CATALOGUE), unread, app)
     return judge(
         Inspected(findings, tuple(missing)),
         looked,

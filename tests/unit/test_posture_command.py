@@ -31,6 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an app's file, and rules of ours."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "RULES", CATALOGUE)
+    monkeypatch.setattr(command, "FILE_RULES", frozenset({SECRET.id, HTTPS.id}))
     monkeypatch.setattr(catalogue, "RULES", CATALOGUE)
     (tmp_path / "fly.toml").write_text("")
     return tmp_path

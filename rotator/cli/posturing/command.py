@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -21,8 +21,8 @@ from rotator.cli.posturing.words import asides, counted, missing_line
 from rotator.cli.text import print_json, say
 from rotator.domain.errors import InputError
 from rotator.domain.names import wrong_app, wrong_organization
-from rotator.domain.posture.catalogue import RULES
-from rotator.domain.posture.finding import Finding, Inspected, Topic
+from rotator.domain.posture.catalogue import FILE_RULES, RULES
+from rotator.domain.posture.finding import Finding, Inspected, Rule
 from rotator.domain.posture.judgement import Judgement, Looked, entries_of, judge
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.suppression import Suppression
@@ -34,7 +34,6 @@ InspectPaths: TypeAlias = Callable[[Sequence[Path], datetime], Inspected]
 FILES: Final = ("fly.toml", "fly.*.toml", "fly.json", "fly.yaml", "fly.yml")
 """What makes a folder one of an app; flyctl reads these."""
 BESIDE: Final = ("Dockerfile", "Dockerfile.*", "*.Dockerfile")
-FILE_TOPICS: Final = frozenset({Topic.CONFIG})
 NEVER: Final = "never"
 
 
@@ -59,10 +58,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """What a look gave: findings, what it covered, and suppressions that hold there."""
+    """What a look gave: findings, rules that had their say, and suppressions that hold there."""
 
-    inspected: Inspected
-    topics: frozenset[Topic]
+    inspected: Inspected = field(default_factory=Inspected)
+    asked: tuple[Rule, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
 
 
@@ -75,10 +74,10 @@ async def show_posture(wanted: Wanted, inspect_paths: InspectPaths | None = None
     known = None if wanted.baseline is None or wanted.write else read_baseline(wanted.baseline)
     now = SystemClock().now()
     found = await _look(wanted, now, inspect_paths)
-    unread = {missing.topic for missing in found.inspected.missing}
+    unread = frozenset(missing.topic for missing in found.inspected.missing)
     judgement = judge(
         found.inspected,
-        Looked(found.topics - unread, tuple(RULES.values()), wanted.app),
+        Looked(found.asked, frozenset(RULES), unread, wanted.app),
         suppressions=found.suppressions if suppressions is None else suppressions,
         baseline=known,
         today=now.astimezone(UTC).date(),
@@ -150,26 +149,23 @@ def _suppressions(wanted: Wanted) -> tuple[Suppression, ...] | None:
 
 async def _look(wanted: Wanted, now: datetime, inspect_paths: InspectPaths | None) -> Found:
     """Look at files, at what runs, or at both."""
-    offline, online = Inspected(), Found(Inspected(), frozenset())
-    topics: frozenset[Topic] = frozenset()
+    offline, online = Found(), Found()
     if wanted.paths:
-        offline = (inspect_paths or _inspect_paths())(wanted.paths, now)
-        topics = FILE_TOPICS
+        offline = _look_offline(wanted.paths, now, inspect_paths)
     if wanted.online:
         online = await _look_online(wanted, now)
     inspected = Inspected(
-        _once((*offline.findings, *online.inspected.findings)),
-        (*offline.missing, *online.inspected.missing),
+        _once((*offline.inspected.findings, *online.inspected.findings)),
+        (*offline.inspected.missing, *online.inspected.missing),
     )
-    return Found(inspected, topics | online.topics, online.suppressions)
+    return Found(inspected, (*offline.asked, *online.asked), online.suppressions)
 
 
-def _inspect_paths() -> InspectPaths:
-    """What reads files. It is loaded here, since nothing else of the command line needs it."""
-    from importlib import import_module
+def _look_offline(paths: Sequence[Path], now: datetime, given: InspectPaths | None) -> Found:
+    from rotator.config_files import inspect_paths
 
-    found: InspectPaths = import_module("rotator.config_files").inspect_paths
-    return found
+    asked = tuple(rule for rule in RULES.values() if rule.id in FILE_RULES)
+    return Found((given or inspect_paths)(paths, now), asked)
 
 
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -199,7 +195,11 @@ async def _look_online(wanted: Wanted, now: datetime) -> Found:
             manifest.posture if manifest else PosturePolicy(),
             now,
         )
-        return Found(inspected, topics_of(inspectors), suppressions_beside(path, RULES))
+        topics = topics_of(inspectors)
+        asked = tuple(
+            rule for rule in RULES.values() if rule.id not in FILE_RULES and rule.topic in topics
+        )
+        return Found(inspected, asked, suppressions_beside(path, RULES))
 
 
 def _tell(

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from rotator.domain.posture import rules_peers, rules_people, rules_rotator, rules_tokens
+from rotator.domain.posture import (
+    rules_config,
+    rules_peers,
+    rules_people,
+    rules_rotator,
+    rules_tokens,
+)
 from rotator.domain.posture.finding import Rule
 
 _ALL: Final[tuple[tuple[Rule, ...], ...]] = (
+    rules_config.RULES,
     rules_tokens.RULES,
     rules_peers.RULES,
     rules_people.RULES,
@@ -17,3 +24,5 @@ _ALL: Final[tuple[tuple[Rule, ...], ...]] = (
 """The rules of each module, in the order in which they are listed."""
 
 RULES: Final[Mapping[str, Rule]] = {rule.id: rule for rules in _ALL for rule in rules}
+FILE_RULES: Final = frozenset(rule.id for rule in rules_config.RULES)
+"""Those that are held against files; all others against what runs."""

@@ -34,22 +34,20 @@ class BaselineEntry:
 
 @dataclass(frozen=True)
 class Looked:
-    """What a look covered: topics of which everything was read, of all apps or one; and all rules
-    that there are."""
+    """What a look covered: the rules that had their say, of all that there are, for all apps or
+    one. `unread` are topics of which a part could not be read."""
 
-    topics: frozenset[Topic]
-    rules: tuple[Rule, ...]
+    asked: tuple[Rule, ...]
+    known: frozenset[str]
+    unread: frozenset[Topic] = frozenset()
     app: str | None = None
 
     def covers(self, rule: str, app: str | None = None) -> bool:
         """Whether it is known that this rule finds nothing more. A rule that is gone finds none."""
-        known = {each.id: each.topic for each in self.rules}
-        return rule not in known or (known[rule] in self.topics and self.app in (None, app))
-
-    @property
-    def asked(self) -> tuple[Rule, ...]:
-        """The rules that had their say."""
-        return tuple(rule for rule in self.rules if rule.topic in self.topics)
+        if rule not in self.known:
+            return True
+        had = any(each.id == rule and each.topic not in self.unread for each in self.asked)
+        return had and self.app in (None, app)
 
 
 @dataclass(frozen=True)
