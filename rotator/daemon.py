@@ -221,7 +221,7 @@ class Daemon:
             )
         finally:
             async with self._parts.store.view() as unit:
-                self._metrics.inspected(await unit.count_findings())
+                self._metrics.inspected(await unit.count_findings(manifest.organization))
 
     def _watch_of(self, manifest: Manifest) -> Watch:
         """What a look needs; suppressions are read afresh, and have to be right."""

@@ -73,9 +73,10 @@ def posture(
     manifest. With --org or --app it asks Fly; with both it does both. Exit codes: 0 nothing as bad
     as --fail-on, 1 findings, 2 bad input, 3 nothing found but a part could not be read.
     """
+    import asyncio
+
     from rotator.cli.posturing.command import Wanted, show_posture
     from rotator.cli.posturing.rules import explain_rule, show_rules
-    from rotator.cli.session import run_async
     from rotator.domain.errors import InputError
     from rotator.domain.posture.catalogue import RULES
 
@@ -88,7 +89,7 @@ def posture(
     if history:
         from rotator.cli.posturing.history import show_history
 
-        return run_async(show_history(org, app, output_format.value))
+        return asyncio.run(show_history(org, app, output_format.value))
     wanted = Wanted(
         paths=tuple(paths or ()),
         organization=org,
@@ -99,4 +100,4 @@ def posture(
         write=write_baseline,
         suppressions=suppressions,
     )
-    return run_async(show_posture(wanted))
+    return asyncio.run(show_posture(wanted))
