@@ -11,6 +11,7 @@ import pytest
 
 from rotator.cli.main import _run
 from rotator.domain.events import Action
+from rotator.domain.posture.catalogue import RULES
 from rotator.domain.posture.record import FindingRecord, PostureLook
 from rotator.domain.risk import Risk
 from rotator.metrics import Metrics
@@ -29,7 +30,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 
 def test_the_daemon_looks_soon_after_its_first_start_and_tells(
-    world: Simulated, tmp_path: Path
+    world: Simulated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     project = Project(tmp_path, world, {"ROTATOR_POSTURE_SECONDS": "12"}).migrated()
     project.manifest("[posture]\ntoken_max_age = '30d'\n", head='organization = "acme"\n')
@@ -41,11 +45,34 @@ def test_the_daemon_looks_soon_after_its_first_start_and_tells(
     look = project.read(lambda unit: unit.posture_look("acme"))
     assert isinstance(look, PostureLook)
     assert look.holder is None
-    ran = project.run("posture", "--history", "--format", "json")
-    assert json.loads(ran.out)["looks"][0]["looked_at"] is not None
-    online = project.run("posture", "--org", "acme", "--fail-on", "never")
-    assert online.code in (0, 3)
-    assert online.out.splitlines()[-1].split()[0].rstrip("s").isalnum()
+    monkeypatch.chdir(project.folder)
+    for name, value in project.environment().items():
+        monkeypatch.setenv(name, value)
+    assert _run(["posture", "--history", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["looks"][0]["looked_at"] is not None
+    assert _run(["posture", "--org", "acme", "--fail-on", "never", "--format", "json"]) in (0, 3)
+    found = json.loads(capsys.readouterr().out)
+    assert found["failed"] is False
+    assert {each["organization"] for each in found["findings"]} <= {"acme", None}
+
+
+def test_a_check_tells_what_is_wrong_with_suppressions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROTATOR_DATABASE_URL", f"sqlite:///{tmp_path}/none.db")
+    file = tmp_path / "rotator-posture.toml"
+    rule = next(iter(RULES))
+    for until, rule_id, told in (
+        ("2999-12-31", rule, "rotator-posture.toml: 1 in force"),
+        ("2020-01-01", rule, "rotator-posture.toml:1: past the last day"),
+        ("2999-12-31", "no-rule", "'no-rule' is no rule"),
+    ):
+        text = f'[[suppress]]\nrule = "{rule_id}"\nsubject = "*"\nreason = "r"\nuntil = {until}\n'
+        file.write_text(text)
+        _run(["check", "--json"])
+        lines = [each["told"] for each in json.loads(capsys.readouterr().out)["findings"]]
+        assert any(told in line for line in lines)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotator.cli.posturing.baseline import baseline_text, read_baseline, write_baseline
@@ -121,6 +121,7 @@ def test_a_baseline_comes_back_as_it_was_written_and_is_the_same_each_time(tmp_p
     assert list(tmp_path.iterdir()) == [file]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.builds(in_file, st.text()), max_size=5, unique_by=lambda f: f.fingerprint))
 def test_every_subject_survives_a_baseline(findings: list[object]) -> None:
     import tempfile
