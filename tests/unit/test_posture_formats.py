@@ -71,14 +71,14 @@ def validator() -> Draft4Validator:
 
 def sarif(judgement: Judgement) -> Any:
     """As a reader gets it, and valid."""
-    found = json.loads(json.dumps(as_sarif(judgement, "0.1.0")))
+    found = json.loads(json.dumps(as_sarif(judgement, "0.1.0", "files")))
     errors = [f"{list(e.absolute_path)}: {e.message}" for e in validator().iter_errors(found)]
     assert errors == []
     return found["runs"][0]
 
 
 def test_the_schema_refuses_what_is_no_sarif() -> None:
-    broken = as_sarif(everything(), "0.1.0")
+    broken = as_sarif(everything(), "0.1.0", "files")
     broken["runs"][0]["results"][0]["level"] = "fatal"  # type: ignore[index]
     assert not validator().is_valid(json.loads(json.dumps(broken)))
 
@@ -107,6 +107,7 @@ def test_sarif_has_rules_places_fingerprints_and_what_a_person_said() -> None:
     assert hidden["suppressions"][0]["justification"] == "a public key"
     absent = results["fly.toml#env.GONE"]
     assert (absent["baselineState"], absent["kind"]) == ("absent", "pass")
+    assert run["automationDetails"]["id"] == "rotator-posture/files/"
     told = run["invocations"][0]["toolExecutionNotifications"]
     assert "Fly did not answer" in told[0]["message"]["text"]
 
@@ -157,7 +158,7 @@ def test_junit_and_sarif_hold_every_character(text: str) -> None:
         document = as_junit(judged(finding), Risk.NOTE)
         root = ET.fromstring(document.encode())
         assert root.get("failures") == "1"
-        json.dumps(as_sarif(judged(finding), "0.1.0"))
+        json.dumps(as_sarif(judged(finding), "0.1.0", "files"))
 
 
 def test_json_has_all_of_it() -> None:

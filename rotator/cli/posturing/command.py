@@ -51,6 +51,12 @@ class Wanted:
     suppressions: Path | None = None
 
     @property
+    def scope(self) -> str:
+        """What is looked at, in a word."""
+        files = "files" if self.paths else None
+        return "+".join(part for part in (files, self.organization, self.app) if part)
+
+    @property
     def online(self) -> bool:
         """Whether Fly is asked."""
         return self.organization is not None or self.app is not None
@@ -85,7 +91,7 @@ async def show_posture(wanted: Wanted, inspect_paths: InspectPaths | None = None
     if wanted.write and wanted.baseline is not None:
         return _written(judgement, wanted.baseline)
     failed = judgement.fails(limit)
-    _tell(judgement, wanted.form, limit, now, failed=failed)
+    _tell(judgement, wanted, limit, now, failed=failed)
     for line in asides(judgement):
         _aside(line)
     return FAILED if failed else PARTLY if judgement.missing else 0
@@ -203,13 +209,14 @@ async def _look_online(wanted: Wanted, now: datetime) -> Found:
 
 
 def _tell(
-    judgement: Judgement, form: str, limit: Risk | None, now: datetime, *, failed: bool
+    judgement: Judgement, wanted: Wanted, limit: Risk | None, now: datetime, *, failed: bool
 ) -> None:
-    match form:
+    match wanted.form:
         case "json":
             print_json(as_data(judgement, now, __version__, failed=failed))
         case "sarif":
-            say(json.dumps(as_sarif(judgement, __version__), indent=1, ensure_ascii=True))
+            document = as_sarif(judgement, __version__, wanted.scope)
+            say(json.dumps(document, indent=1, ensure_ascii=True))
         case "junit":
             # It says that it is UTF-8, whatever this terminal's encoding is.
             sys.stdout.buffer.write(as_junit(judgement, limit).encode())

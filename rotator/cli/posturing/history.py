@@ -98,7 +98,7 @@ def _since(record: FindingRecord, now: datetime) -> str:
         told = f"resolved {from_now(record.resolved_at, now)}, was open since {ago}"
     if record.state is FindingState.SUPPRESSED:
         told = f"suppressed: {record.note}; there since {ago}"
-    return f"{told}; it came {record.times} times" if record.times > 1 else told
+    return f"{told}; it was opened {record.times} times" if record.times > 1 else told
 
 
 def _standing(

@@ -38,8 +38,9 @@ SECURITY_SEVERITIES: Final[Mapping[Risk, str]] = {
 Record = dict[str, object]
 
 
-def as_sarif(judgement: Judgement, version: str) -> Record:
-    """A log file with one run (3.13, 3.14)."""
+def as_sarif(judgement: Judgement, version: str, scope: str) -> Record:
+    """A log file with one run (3.13, 3.14). `scope` is what was looked at: runs over other things
+    don't close each other's alerts (3.17.3)."""
     rules = _rules(judgement)
     numbers = {rule.id: number for number, rule in enumerate(rules)}
     results = [_result(each, numbers, baseline=judgement.baseline) for each in judgement.judged]
@@ -52,6 +53,7 @@ def as_sarif(judgement: Judgement, version: str) -> Record:
     }
     run: Record = {
         "tool": {"driver": driver},
+        "automationDetails": {"id": f"rotator-posture/{scope}/"},
         "invocations": [_invocation(judgement.missing)],
         "columnKind": "unicodeCodePoints",
         "results": results,

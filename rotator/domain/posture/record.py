@@ -33,8 +33,8 @@ class Turn(StrEnum):
 
 @dataclass(frozen=True)
 class FindingRecord:
-    """One finding for as long as it is known. `opened_at` is when this time of being open began,
-    `times` how often it has begun; `note` is the reason of a suppression."""
+    """One finding for as long as it is known. `opened_at` is since when it is there this time,
+    `times` how often it was told as open; `note` is the reason of a suppression."""
 
     fingerprint: str
     organization: str
@@ -99,6 +99,7 @@ def found_again(
         state=state,
         opened_at=now,
         seen_at=now,
+        times=1 if hidden is None else 0,
         note=note,
     )
     if known is None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
 
 from rotator.domain.posture.finding import Finding
+
+_PATTERNS: Final = 4096
+"""Compiled patterns that are held: more than a file of suppressions may have."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,20 @@ class Suppression:
 
     def fits(self, finding: Finding) -> bool:
         """Whether the finding is one of these, whatever day it is."""
-        return finding.rule.id == self.rule and fnmatchcase(finding.subject, self.subject)
+        return finding.rule.id == self.rule and _matches(self.subject, finding.subject)
 
     def ended(self, today: date) -> bool:
         """Whether it hides nothing any more."""
         return today > self.until
+
+
+@lru_cache(maxsize=_PATTERNS)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    return _compiled(pattern).match(subject) is not None
 
 
 def suppression_of(
