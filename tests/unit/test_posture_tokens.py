@@ -162,7 +162,7 @@ def test_many_tokens_of_one_name_are_one_finding_with_the_ids_of_a_handful() -> 
     tokens = [a_token("flyctl deploy token", age=n, ref=f"id{n}") for n in range(1, 60)]
     found = check_tokens(an_organization(*tokens), POLICY, NOW)
     untracked = of_rule(found, "token-untracked")
-    assert untracked.message.startswith("59 tokens named 'flyctl deploy token' of web")
+    assert untracked.message.startswith("each of 59 tokens named 'flyctl deploy token' of web")
     assert "and 56 more" in untracked.message
     unused = of_rule(found, "token-unused")
     assert len(shlex.split(unused.mend)) == 3 + REVOKED_AT_ONCE

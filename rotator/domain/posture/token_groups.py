@@ -157,6 +157,12 @@ def adopted(group: TokenGroup) -> str:
     return f"rotator discover --org {shlex.quote(group.organization)} --write --pick {key}"
 
 
+def up_to(lengths: Sequence[timedelta]) -> str:
+    """The longest of some lives or ages, for people."""
+    longest = span(max(lengths))
+    return longest if len(lengths) == 1 else f"up to {longest}"
+
+
 def span(length: timedelta) -> str:
     """A life or an age for people."""
     return rough_duration(length) if length < 2 * YEAR else f"{length.days // 365} years"
@@ -166,7 +172,7 @@ def _these(group: TokenGroup, found: Sequence[Entry]) -> str:
     where = f" of {group.app}" if group.app else ""
     if len(found) == 1:
         return f"the token {group.name!r}{where}"
-    return f"{len(found)} tokens named {group.name!r}{where}"
+    return f"each of {len(found)} tokens named {group.name!r}{where}"
 
 
 def _one_by_one(found: Sequence[Entry]) -> str:
