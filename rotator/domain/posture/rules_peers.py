@@ -25,7 +25,7 @@ from rotator.domain.posture.organization import (
 )
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.rules_tokens import MAKING, graphql_command
-from rotator.domain.posture.token_groups import rotated, span, up_to
+from rotator.domain.posture.token_groups import adoption, rotated, span, up_to
 from rotator.domain.risk import Risk
 
 PAGE: Final = "https://fly.io/docs/flyctl/wireguard/"
@@ -158,10 +158,9 @@ def _untracked(
     if found:
         said = "is tracked by no credential of the manifest, so nobody replaces its key by schedule"
         mend = removal(snapshot.organization, found)
-        if len(found) == 1:
-            pick = shlex.quote(f"wireguard-peer:{found[0].name}")
-            org = shlex.quote(snapshot.organization)
-            mend = f"rotator discover --org {org} --write --pick {pick}\n# or: {mend}"
+        if len(found) == 1 and not _is_left_over(found[0], now):
+            adopting = adoption(snapshot.organization, f"wireguard-peer:{found[0].name}")
+            mend = f"{adopting}\n# or: {mend}"
         yield _finding(UNTRACKED, group, snapshot, f"{named(found)} {said}", mend)
 
 

@@ -251,7 +251,8 @@ def _old(group: TokenGroup, policy: PosturePolicy, now: datetime) -> Finding | N
     said = f"is {oldest} old, and at most {span(policy.token_max_age)} are allowed"
     lines = [rotated(each) for each in tracked(found)]
     if untracked(found):
-        lines += [adopted(group), f"# or by hand:\n{made_again(group)}", revoked(untracked(found))]
+        by_hand = f"# or by hand:\n{made_again(group)}\n{revoked(untracked(found))}"
+        lines += [*adopted(group), by_hand]
     return group.finding(OLD, found, said, "\n".join(lines))
 
 
@@ -282,7 +283,8 @@ def _untracked(group: TokenGroup, _: PosturePolicy, now: datetime) -> Finding | 
     if not found:
         return None
     said = "is tracked by no credential of the manifest, so nobody replaces it by schedule"
-    mend = f"{adopted(group)}\n# or: {revoked(found)}"
+    adopting = adopted(group)
+    mend = "\n".join([*adopting, f"# or: {revoked(found)}"]) if adopting else revoked(found)
     return group.finding(UNTRACKED, found, said, mend)
 
 

@@ -7,13 +7,14 @@ subject when one token of a name takes another's place.
 
 from __future__ import annotations
 
+import glob
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotator.domain.discovery import APP_PROFILE
+from rotator.domain.discovery import APP_PROFILE, MARK
 from rotator.domain.durations import rough_duration
 from rotator.domain.posture.finding import Finding, Rule
 from rotator.domain.posture.organization import HeldToken, OrganizationSnapshot, Tracking
@@ -151,10 +152,17 @@ def revoked(entries: Sequence[Entry]) -> str:
     return f"fly tokens revoke {' '.join(ids)}"
 
 
-def adopted(group: TokenGroup) -> str:
-    """The command that puts these into the manifest."""
-    key = shlex.quote(group.subject)
-    return f"rotator discover --org {shlex.quote(group.organization)} --write --pick {key}"
+def adopted(group: TokenGroup) -> list[str]:
+    """The command that puts them into the manifest; none for what some rotator has left behind."""
+    if all(MARK.fullmatch(each.token.name) for each in untracked(group.entries)):
+        return []
+    return [adoption(group.organization, group.subject)]
+
+
+def adoption(organization: str, key: str) -> str:
+    """The command that puts what `rotator discover` names so into the manifest."""
+    org, pattern = shlex.quote(organization), shlex.quote(glob.escape(key))
+    return f"rotator discover --org {org} --write --pick {pattern}"
 
 
 def up_to(lengths: Sequence[timedelta]) -> str:
