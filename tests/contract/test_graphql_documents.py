@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +23,7 @@ from graphql import (
     TypeInfoVisitor,
     Visitor,
     build_schema,
+    coerce_input_value,
     parse,
     validate,
     visit,
@@ -29,6 +32,7 @@ from graphql import (
 from rotator.domain.credential import TargetSpec
 from rotator.domain.machines import ReleaseStatus
 from rotator.domain.ports import TargetState
+from rotator.domain.posture.rules_tokens import graphql_command
 from rotator.fly import holdings
 from rotator.fly.graphql import document
 from rotator.simulator import gql_people, tokens
@@ -77,6 +81,24 @@ def test_no_list_selects_the_value_of_a_token(name: str) -> None:
 def test_a_field_that_fly_does_not_have_would_be_caught() -> None:
     schema = official.graphql_schema()
     assert validate(schema, parse('query X { app(name: "web") { lastRotatedAt } }'))
+
+
+@pytest.mark.parametrize(
+    ("mutation", "given"),
+    [
+        ("deleteAccessToken", {"accessTokenId": "id"}),
+        ("deleteDelegatedWireGuardToken", {"organizationId": "id", "name": "it's"}),
+    ],
+)
+def test_a_command_for_people_is_valid_against_flys_schema(
+    mutation: str, given: dict[str, str]
+) -> None:
+    body = json.loads(shlex.split(graphql_command(mutation, given))[-1])
+    schema = official.graphql_schema()
+    assert validate(schema, parse(body["query"])) == []
+    assert schema.mutation_type is not None
+    argument = schema.mutation_type.fields[mutation].args["input"].type
+    assert coerce_input_value(body["variables"]["i"], argument) == given
 
 
 def test_the_simulators_schema_is_a_part_of_flys() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rotator.domain.credential import VersionState
 from rotator.domain.posture.finding import Finding, Topic
@@ -104,6 +105,26 @@ def test_values_that_rotator_holds_are_read_and_its_pairs_are_one() -> None:
                 value = await unit.unseal(version.id)
                 assert value is not None
                 assert value.reveal() not in text
+
+    tell(story)
+
+
+def test_a_peer_of_the_same_name_in_another_organisation_tracks_nothing_here() -> None:
+    async def story(s: Story) -> None:
+        client = client_of(s)
+        await s.apply(MANIFEST.replace("FOLDER", str(s.world.folder)))
+        await s.rotate("office")
+        assert rules(await findings(s, client), "wireguard-peer:office") == []
+        async with s.parts.store.unit() as unit:
+            office = await unit.credential("office")
+            assert office is not None
+            elsewhere = replace(office.spec, organization="rival")
+            await unit.save_credential(replace(office, spec=elsewhere))
+        await s.parts.clock.sleep(2 * 24 * 3600)
+        assert rules(await findings(s, client), "wireguard-peer:office") == [
+            "peer-untracked",
+            "peer-unused",
+        ]
 
     tell(story)
 

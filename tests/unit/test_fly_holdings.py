@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.domain.errors import NotAllowed, TokenRefused
+from rotator.domain.errors import NotAllowed, TokenRefused, Unavailable
 from rotator.domain.posture.finding import Topic
 from rotator.domain.posture.organization import ulid_time
 from rotator.domain.secret import Secret
@@ -113,6 +113,23 @@ async def test_what_this_token_may_not_read_is_missing_and_the_rest_is_there(
     assert spoken(said)[0] == "OrganizationPosture"
     assert len(spoken(said)) == 6
     assert not any(found.has_left(each) for each in found.tokens)
+
+
+async def test_half_of_the_members_is_none_of_them(
+    said: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gql_people.join(said.world, said.world.organizations["acme"], JO)
+    a_token(said, "mine", app="web")
+    monkeypatch.setattr(holdings, "PAGE_SIZE", 1)
+
+    async def fails(*_: object) -> None:
+        raise Unavailable("could not list the members of acme: Fly did not answer in time")
+
+    monkeypatch.setattr(said.client.holdings, "_all_members", fails)
+    found = await said.client.holdings.read("acme")
+    assert found.members is None
+    assert not any(found.has_left(each) for each in found.tokens)
+    assert [each.topic for each in found.missing] == [Topic.PEOPLE]
 
 
 async def test_an_app_token_may_read_its_app_and_no_more(said: Conversation) -> None:

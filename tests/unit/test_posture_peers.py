@@ -119,7 +119,7 @@ def test_thousands_of_sessions_are_one_finding_with_a_handful_of_commands() -> N
     names = [laptop(f"ci{n}-example-com", age=200, how="interactive") for n in range(300)]
     (finding,) = check_peers(peers(*names), POLICY, NOW)
     assert finding.subject == "wireguard-peer:interactive-*"
-    assert finding.message.startswith("300 WireGuard peers (")
+    assert finding.message.startswith("each of 300 WireGuard peers (")
     *commands, rest = finding.mend.splitlines()
     assert len(commands) == 1 + REMOVED_AT_ONCE
     assert rest == "# and 280 more: fly wireguard list acme"
@@ -202,6 +202,24 @@ def test_of_what_rotator_made_it_is_told_that_its_own_token_comes_first() -> Non
     (finding,) = check_people(snapshot, NOW)
     assert "rotator made it, so by an API token of theirs" in finding.message
     assert finding.mend.splitlines()[-1] == "rotator rotate now ci"
+
+
+def test_what_rotator_made_by_its_own_token_is_not_made_again_by_it() -> None:
+    made, own = a_token(maker=JO), a_token("rotator", app=None, maker=JO, ref="own")
+    by_token = tracked(made, minted=True) | tracked(own, "", "rotator-token")
+    snapshot = an_organization(made, own, by_token=by_token)
+    assert leavers(snapshot, NOW) == ()
+    found = {each.subject: each for each in check_people(snapshot, NOW)}
+    assert found["token:rotator"].mend.splitlines()[1:] == [
+        "fly tokens create org --org acme --name rotator --expiry 720h",
+        "fly tokens revoke own",
+    ]
+    # Made by hand, its maker has seen it: that is another thing.
+    seen = an_organization(made, own, by_token=by_token | tracked(made))
+    assert [wish.credential for wish in leavers(seen, NOW)] == ["ci"]
+    # And by the token of somebody who is still there a new one is no leaver's.
+    other = an_organization(made, a_token("rotator", app=None, ref="own"), by_token=by_token)
+    assert [wish.credential for wish in leavers(other, NOW)] == ["ci"]
 
 
 def test_a_retiring_token_of_a_leaver_stays_a_finding_until_it_is_refused() -> None:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -162,7 +163,7 @@ def test_many_tokens_of_one_name_are_one_finding_with_the_ids_of_a_handful() -> 
     tokens = [a_token("flyctl deploy token", age=n, ref=f"id{n}") for n in range(1, 60)]
     found = check_tokens(an_organization(*tokens), POLICY, NOW)
     untracked = of_rule(found, "token-untracked")
-    assert untracked.message.startswith("59 tokens named 'flyctl deploy token' of web")
+    assert untracked.message.startswith("each of 59 tokens named 'flyctl deploy token' of web")
     assert "and 56 more" in untracked.message
     unused = of_rule(found, "token-unused")
     assert len(shlex.split(unused.mend)) == 3 + REVOKED_AT_ONCE
@@ -192,6 +193,16 @@ def test_a_name_with_a_quote_in_it_can_be_pasted_into_a_shell() -> None:
     found = check_tokens(one(name=evil, life=7300), POLICY, NOW)
     create, _ = of_rule(found, "token-never-expires").mend.splitlines()
     assert evil in shlex.split(create)
+
+
+def test_only_what_no_rotator_left_behind_is_offered_to_the_manifest() -> None:
+    found = of_rule(check_tokens(one(name="[ci]*"), POLICY, NOW), "token-untracked")
+    adopting, _ = found.mend.splitlines()
+    pattern = shlex.split(adopting)[-1]
+    assert fnmatchcase("token:web/[ci]*", pattern)
+    assert not fnmatchcase("token:web/cicd", pattern)
+    left = of_rule(check_tokens(one(name=marked("ci")), POLICY, NOW), "token-untracked")
+    assert left.mend.startswith("fly tokens revoke ")
 
 
 def test_an_organisation_token_is_worst_where_it_also_never_ends() -> None:

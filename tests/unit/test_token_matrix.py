@@ -137,10 +137,14 @@ def organization_operations(issuer: Issuer, word: str, slug: str) -> Iterator[Op
     look = f'organization(slug: "{slug}")'
     lists = "{ apps { nodes { name } } limitedAccessTokens { nodes { name } } }"
     yield graphql(f"read {word}", f"query {{ {look} {lists} }}")
+    yield graphql(f"read {word}", f"query {{ {look} {{ members {{ nodes {{ email }} }} }} }}")
     # Fly answers a list of peers only to whom may read the organisation that it hangs from.
     yield graphql(
         f"read peers of {word}", f"query {{ {look} {{ wireGuardPeers {{ nodes {{ name }} }} }} }}"
     )
+    delegated = "{ delegatedWireGuardTokens { nodes { name } } }"
+    yield graphql(f"read peers of {word}", f"query {{ {look} {delegated} }}")
+    yield from people_operations(word, f'organizationId: "{org.id}"')
     given = f'organizationId: "{org.id}"'
     make = (
         f'createLimitedAccessToken(input: {{{given}, name: "x", profile: "deploy_organization"}})'
@@ -163,6 +167,19 @@ def organization_operations(issuer: Issuer, word: str, slug: str) -> Iterator[Op
         f"remove peers of {word}",
         f"mutation {{ removeWireGuardPeer(input: {{{peer}}}) {{ organization {{ id }} }} }}",
     )
+
+
+def people_operations(word: str, given: str) -> Iterator[Operation]:
+    for verb, mutation in (
+        ("add peer tokens to", "createDelegatedWireGuardToken"),
+        ("remove peer tokens of", "deleteDelegatedWireGuardToken"),
+    ):
+        call = f'{mutation}(input: {{{given}, name: "x"}})'
+        yield graphql(f"{verb} {word}", f"mutation {{ {call} {{ token }} }}")
+    leave = f'deleteOrganizationMembership(input: {{{given}, userId: "nobody"}})'
+    yield graphql(f"remove members of {word}", f"mutation {{ {leave} {{ user {{ id }} }} }}")
+    # Fly shows these to a person only.
+    yield graphql("see personal tokens", "query { accessTokens(first: 1) { nodes { id } } }")
 
 
 def graphql(right: str, query: str) -> Operation:
@@ -201,12 +218,15 @@ LOGIN_WEB = ("log in to web",)
 ALL_OTHER = tuple(each.replace("web", "other") for each in (*ALL_WEB, *LOGIN_WEB))
 READ_ALL = ("read web", "read other", "read acme", "read peers of acme")
 PEERS = ("add peers to acme", "remove peers of acme")
+PEER_TOKENS = ("add peer tokens to acme", "remove peer tokens of acme")
 TOKENS = ("make tokens of acme", "revoke tokens of acme")
-ALL = (*ALL_WEB, *LOGIN_WEB, *ALL_OTHER, *READ_ALL, *PEERS, *TOKENS)
+MEMBERS = ("remove members of acme",)
+ALL_ACME = (*PEERS, *PEER_TOKENS, *TOKENS, *MEMBERS)
+ALL = (*ALL_WEB, *LOGIN_WEB, *ALL_OTHER, *READ_ALL, *ALL_ACME)
 
 WEB: Params = {"app": "web"}
 MATRIX: dict[str, tuple[str, Params, frozenset[str]]] = {
-    "deploy": ("deploy-token", WEB, rights(*ALL_WEB, *LOGIN_WEB, *PEERS)),
+    "deploy": ("deploy-token", WEB, rights(*ALL_WEB, *LOGIN_WEB, *PEERS, *PEER_TOKENS)),
     "deploy, reading": ("deploy-token", {**WEB, "narrow.actions": "r"}, rights(*READ_WEB)),
     "deploy, reading and writing": (
         "deploy-token",
@@ -286,7 +306,7 @@ MATRIX: dict[str, tuple[str, Params, frozenset[str]]] = {
     "wireguard": (
         "wireguard-token",
         {},
-        rights("read acme", "read peers of acme", *PEERS),
+        rights("read acme", "read peers of acme", *PEERS, *PEER_TOKENS),
     ),
     "wireguard, one mutation": (
         "wireguard-token",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Final, Protocol
 
 from rotator.domain.discovery import MARK
@@ -111,9 +112,15 @@ class Holdings:
         """Whether whoever made it is no member; False where that can't be told."""
         if self.members is None or not (token.maker_id or token.maker):
             return False
-        ids = {member.id for member in self.members if member.id}
-        addresses = {member.email.casefold() for member in self.members}
+        ids, addresses = self._known
         return token.maker_id not in ids and token.maker.casefold() not in addresses
+
+    @cached_property
+    def _known(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Ids and addresses of the members."""
+        members = self.members or ()
+        ids = frozenset(member.id for member in members if member.id)
+        return ids, frozenset(member.email.casefold() for member in members if member.email)
 
     def former(self) -> frozenset[str]:
         """Addresses of people who made a token, revoked ones included, and are no members."""

@@ -25,7 +25,7 @@ from rotator.domain.posture.organization import (
 )
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.rules_tokens import MAKING, graphql_command
-from rotator.domain.posture.token_groups import rotated, span
+from rotator.domain.posture.token_groups import adoption, rotated, span, up_to
 from rotator.domain.risk import Risk
 
 PAGE: Final = "https://fly.io/docs/flyctl/wireguard/"
@@ -123,7 +123,7 @@ def named(peers: Sequence[HeldPeer]) -> str:
         return f"the WireGuard peer {peers[0].name!r}"
     told = ", ".join(repr(peer.name) for peer in peers[:SHOWN])
     more = f" and {len(peers) - SHOWN} more" if len(peers) > SHOWN else ""
-    return f"{len(peers)} WireGuard peers ({told}{more})"
+    return f"each of {len(peers)} WireGuard peers ({told}{more})"
 
 
 def _grouped(snapshot: OrganizationSnapshot) -> list[PeerGroup]:
@@ -156,13 +156,12 @@ def _untracked(
         if peer.name not in snapshot.peers and not _may_be_in_the_making(peer, now)
     ]
     if found:
-        said = "tracked by no credential of the manifest, so nobody replaces the key by schedule"
+        said = "is tracked by no credential of the manifest, so nobody replaces its key by schedule"
         mend = removal(snapshot.organization, found)
-        if len(found) == 1:
-            pick = shlex.quote(f"wireguard-peer:{found[0].name}")
-            org = shlex.quote(snapshot.organization)
-            mend = f"rotator discover --org {org} --write --pick {pick}\n# or: {mend}"
-        yield _finding(UNTRACKED, group, snapshot, f"{named(found)}: {said}", mend)
+        if len(found) == 1 and not _is_left_over(found[0], now):
+            adopting = adoption(snapshot.organization, f"wireguard-peer:{found[0].name}")
+            mend = f"{adopting}\n# or: {mend}"
+        yield _finding(UNTRACKED, group, snapshot, f"{named(found)} {said}", mend)
 
 
 def _old(
@@ -177,14 +176,16 @@ def _old(
     }
     if not ages:
         return
-    said = f"{span(max(ages.values()))} old, and at most {span(policy.peer_max_age)} are allowed"
+    said = (
+        f"is {up_to(list(ages.values()))} old, and at most {span(policy.peer_max_age)} are allowed"
+    )
     trackings = [snapshot.peers[peer.name] for peer in ages if peer.name in snapshot.peers]
     lines = list(dict.fromkeys(rotated(each) for each in trackings))
     by_hand = [peer for peer in ages if peer.name not in snapshot.peers]
     if by_hand:
         org = shlex.quote(snapshot.organization)
         lines += [f"fly wireguard create {org}", removal(snapshot.organization, by_hand)]
-    yield _finding(OLD, group, snapshot, f"{named(list(ages))}: {said}", "\n".join(lines))
+    yield _finding(OLD, group, snapshot, f"{named(list(ages))} {said}", "\n".join(lines))
 
 
 def _unused(
@@ -206,8 +207,8 @@ def _unused(
             found.append(peer)
     if found:
         mark = MADE_UP.fullmatch(found[0].name) is None
-        why = "no rotation of this inventory made it" if mark else "a newer one has replaced it"
-        said = f"{named(found)}: {why}; Fly tells no handshake, so make sure that nobody uses it"
+        why = "was made by no rotation of this inventory" if mark else "was replaced by a newer one"
+        said = f"{named(found)} {why}; Fly tells no handshake, so make sure that nobody uses it"
         mend = removal(snapshot.organization, found)
         yield _finding(UNUSED, group, snapshot, said, mend)
 

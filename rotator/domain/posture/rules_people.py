@@ -9,14 +9,23 @@ made a token, or made one that a member of the same account made anew, can't be 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from rotator.domain.posture.finding import Finding, RotationWish, Rule, Topic
-from rotator.domain.posture.organization import HeldPeer, Member, OrganizationSnapshot
+from rotator.domain.posture.organization import OWN_KIND, HeldPeer, Member, OrganizationSnapshot
 from rotator.domain.posture.rules_peers import MADE_UP, named, removal
-from rotator.domain.posture.token_groups import grouped, replaced
+from rotator.domain.posture.token_groups import (
+    SUGGESTED_LIFE,
+    Entry,
+    TokenGroup,
+    grouped,
+    replaced,
+    revoked,
+)
 from rotator.domain.reasons import ReasonCode
 from rotator.domain.risk import Risk
 
@@ -56,14 +65,21 @@ def check_people(snapshot: OrganizationSnapshot, now: datetime) -> tuple[Finding
 
 def leavers(snapshot: OrganizationSnapshot, now: datetime) -> tuple[RotationWish, ...]:
     """The tracked credentials that are to be replaced because of whoever made their value, each
-    once, in order of their names."""
+    once, in order of their names.
+
+    What rotator made by its own token is not: whose that is never saw the value, and would be
+    listed as the maker of the next one again.
+    """
     found: dict[str, RotationWish] = {}
     holdings = snapshot.holdings
+    own = _makers_of_own(snapshot)
     for token in holdings.tokens:
         tracking = snapshot.tokens.get(token.ref)
         if tracking is None or not tracking.credential or tracking.retiring:
             continue
         if not token.alive(now) or not holdings.has_left(token):
+            continue
+        if tracking.minted and (token.maker_id, token.maker) in own:
             continue
         reason = (
             f"{token.maker or token.maker_id}, who made its value, has left {holdings.organization}"
@@ -72,6 +88,15 @@ def leavers(snapshot: OrganizationSnapshot, now: datetime) -> tuple[RotationWish
             tracking.credential, ReasonCode.CREATOR_LEFT, reason
         )
     return tuple(found[name] for name in sorted(found))
+
+
+def _makers_of_own(snapshot: OrganizationSnapshot) -> frozenset[tuple[str, str]]:
+    """Whoever made the token that rotator itself uses."""
+    return frozenset(
+        (token.maker_id, token.maker)
+        for token in snapshot.holdings.tokens
+        if (tracking := snapshot.tokens.get(token.ref)) and tracking.kind == OWN_KIND
+    )
 
 
 def _tokens(snapshot: OrganizationSnapshot, now: datetime) -> Iterator[Finding]:
@@ -84,53 +109,88 @@ def _tokens(snapshot: OrganizationSnapshot, now: datetime) -> Iterator[Finding]:
                 f"was made by {who}, who {'is no member' if len(people) == 1 else 'are no members'}"
             )
             said += f" of {snapshot.organization}"
-            mend = replaced(group, found)
             if any(each.tracking is not None and each.tracking.minted for each in found):
                 said += "; rotator made it, so by an API token of theirs"
-                mend = f"{_OWN_FIRST}\n{mend}"
-            yield group.finding(TOKEN, found, said, mend)
+            yield group.finding(TOKEN, found, said, _mend(group, found))
+
+
+def _mend(group: TokenGroup, found: Sequence[Entry]) -> str:
+    """What rotator makes is listed as made by whoever its own token is of, so that comes first."""
+    own = [each for each in found if each.tracking and each.tracking.kind == OWN_KIND]
+    others = [each for each in found if each not in own]
+    lines = [_own_made_again(group, each) for each in own]
+    if any(each.tracking is not None and each.tracking.minted for each in others):
+        lines.append(_OWN_FIRST)
+    return "\n".join([*lines, *([replaced(group, others)] if others else [])])
+
+
+def _own_made_again(group: TokenGroup, own: Entry) -> str:
+    org = shlex.quote(group.organization)
+    lines = [
+        "# a member makes a new one, which becomes rotator's ROTATOR_FLY_API_TOKEN:",
+        f"fly tokens create org --org {org} --name rotator --expiry {SUGGESTED_LIFE}",
+    ]
+    if own.tracking is not None and own.tracking.credential:
+        lines.append(f"rotator rotate now {own.tracking.credential}")
+    else:
+        lines.append(revoked([own]))
+    return "\n".join(lines)
 
 
 def _peers(snapshot: OrganizationSnapshot) -> Iterator[Finding]:
     members = snapshot.holdings.members
     if members is None:
         return
+    people = _People.of(members, snapshot.holdings.former())
     by_person: dict[str, list[HeldPeer]] = {}
     for peer in snapshot.holdings.peers:
         if peer.name in snapshot.peers:
             continue  # rotator made it, whatever its name looks like
-        person = _gone(peer, members, snapshot.holdings.former())
+        person = people.gone(peer)
         if person is not None:
             by_person.setdefault(person, []).append(peer)
     for person, peers in sorted(by_person.items()):
         peers.sort(key=lambda peer: peer.name)
+        who = f"{person}, who is no member of {snapshot.organization}"
         yield Finding(
             PEER,
             f"wireguard-peers-of:{person}",
-            f"{named(peers)}: by name of {person}, who is no member of {snapshot.organization}",
+            f"{named(peers)} belongs by its name to {who}",
             removal(snapshot.organization, peers),
             organization=snapshot.organization,
         )
 
 
-def _gone(peer: HeldPeer, members: tuple[Member, ...], former: frozenset[str]) -> str | None:
-    """Whoever made it, if they are no member. flyctl writes the address into the name."""
-    made_up = MADE_UP.fullmatch(peer.name)
-    if made_up is None:
+@dataclass(frozen=True)
+class _People:
+    """Addresses, and their domains, as flyctl writes them into names. Members are None."""
+
+    addresses: Mapping[str, str | None]
+    domains: Mapping[str, str]
+
+    @classmethod
+    def of(cls, members: Sequence[Member], former: frozenset[str]) -> _People:
+        addresses: dict[str, str | None] = {_written(email): email for email in former}
+        addresses |= {_written(member.email): None for member in members}
+        domains = {member.email.rpartition("@")[2] for member in members}
+        return cls(addresses, {_written(domain): domain for domain in domains if domain})
+
+    def gone(self, peer: HeldPeer) -> str | None:
+        """Whoever made a peer, if they are no member; the longest address that fits decides."""
+        made_up = MADE_UP.fullmatch(peer.name)
+        if made_up is None:
+            return None
+        body = made_up["body"].casefold()
+        ends = [body, *(body[n + 1 :] for n, letter in enumerate(body) if letter == "-")]
+        for end in ends:
+            if end in self.addresses:
+                return self.addresses[end]
+        for end in ends[1:]:
+            if end in self.domains:
+                return f"somebody at {self.domains[end]}"
         return None
-    body = f"-{made_up['body']}".casefold()
-    known = {_written(member.email): "" for member in members}
-    known |= {_written(email): email for email in former if _written(email) not in known}
-    fitting = [address for address in known if address != "-" and body.endswith(address)]
-    if fitting:
-        return known[max(fitting, key=len)] or None
-    for member in members:
-        domain = member.email.rpartition("@")[2]
-        if domain and body.endswith(_written(domain)) and len(body) > len(_written(domain)):
-            return f"somebody at {domain}"
-    return None
 
 
 def _written(address: str) -> str:
     """As flyctl writes it into the end of a name."""
-    return "-" + _UNNAMEABLE.sub("-", address).casefold()
+    return _UNNAMEABLE.sub("-", address).casefold()

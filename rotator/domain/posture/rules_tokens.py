@@ -31,6 +31,7 @@ from rotator.domain.posture.token_groups import (
     span,
     tracked,
     untracked,
+    up_to,
 )
 from rotator.domain.risk import Risk
 
@@ -229,7 +230,7 @@ def _never_expires(group: TokenGroup, _: PosturePolicy, __: datetime) -> Finding
     found = [each for each in group.entries if _life(each) >= FOREVER]
     if not found:
         return None
-    longest = span(max(_life(each) for each in found))
+    longest = up_to([_life(each) for each in found])
     return group.finding(NEVER_EXPIRES, found, f"lives for {longest}", replaced(group, found))
 
 
@@ -237,7 +238,7 @@ def _long_lived(group: TokenGroup, policy: PosturePolicy, _: datetime) -> Findin
     found = [each for each in group.entries if policy.token_max_life < _life(each) < FOREVER]
     if not found:
         return None
-    longest = span(max(_life(each) for each in found))
+    longest = up_to([_life(each) for each in found])
     said = f"lives for {longest}, and at most {span(policy.token_max_life)} are allowed"
     return group.finding(LONG_LIVED, found, said, replaced(group, found))
 
@@ -246,11 +247,12 @@ def _old(group: TokenGroup, policy: PosturePolicy, now: datetime) -> Finding | N
     found = [each for each in group.entries if _age(each, now) > policy.token_max_age]
     if not found:
         return None
-    oldest = span(max(_age(each, now) for each in found))
+    oldest = up_to([_age(each, now) for each in found])
     said = f"is {oldest} old, and at most {span(policy.token_max_age)} are allowed"
     lines = [rotated(each) for each in tracked(found)]
     if untracked(found):
-        lines += [adopted(group), f"# or by hand:\n{made_again(group)}", revoked(untracked(found))]
+        by_hand = f"# or by hand:\n{made_again(group)}\n{revoked(untracked(found))}"
+        lines += [*adopted(group), by_hand]
     return group.finding(OLD, found, said, "\n".join(lines))
 
 
@@ -281,7 +283,8 @@ def _untracked(group: TokenGroup, _: PosturePolicy, now: datetime) -> Finding | 
     if not found:
         return None
     said = "is tracked by no credential of the manifest, so nobody replaces it by schedule"
-    mend = f"{adopted(group)}\n# or: {revoked(found)}"
+    adopting = adopted(group)
+    mend = "\n".join([*adopting, f"# or: {revoked(found)}"]) if adopting else revoked(found)
     return group.finding(UNTRACKED, found, said, mend)
 
 

@@ -7,13 +7,14 @@ subject when one token of a name takes another's place.
 
 from __future__ import annotations
 
+import glob
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotator.domain.discovery import APP_PROFILE
+from rotator.domain.discovery import APP_PROFILE, MARK
 from rotator.domain.durations import rough_duration
 from rotator.domain.posture.finding import Finding, Rule
 from rotator.domain.posture.organization import HeldToken, OrganizationSnapshot, Tracking
@@ -151,10 +152,23 @@ def revoked(entries: Sequence[Entry]) -> str:
     return f"fly tokens revoke {' '.join(ids)}"
 
 
-def adopted(group: TokenGroup) -> str:
-    """The command that puts these into the manifest."""
-    key = shlex.quote(group.subject)
-    return f"rotator discover --org {shlex.quote(group.organization)} --write --pick {key}"
+def adopted(group: TokenGroup) -> list[str]:
+    """The command that puts them into the manifest; none for what some rotator has left behind."""
+    if all(MARK.fullmatch(each.token.name) for each in untracked(group.entries)):
+        return []
+    return [adoption(group.organization, group.subject)]
+
+
+def adoption(organization: str, key: str) -> str:
+    """The command that puts what `rotator discover` names so into the manifest."""
+    org, pattern = shlex.quote(organization), shlex.quote(glob.escape(key))
+    return f"rotator discover --org {org} --write --pick {pattern}"
+
+
+def up_to(lengths: Sequence[timedelta]) -> str:
+    """The longest of some lives or ages, for people."""
+    longest = span(max(lengths))
+    return longest if len(lengths) == 1 else f"up to {longest}"
 
 
 def span(length: timedelta) -> str:
@@ -166,7 +180,7 @@ def _these(group: TokenGroup, found: Sequence[Entry]) -> str:
     where = f" of {group.app}" if group.app else ""
     if len(found) == 1:
         return f"the token {group.name!r}{where}"
-    return f"{len(found)} tokens named {group.name!r}{where}"
+    return f"each of {len(found)} tokens named {group.name!r}{where}"
 
 
 def _one_by_one(found: Sequence[Entry]) -> str:
