@@ -98,6 +98,14 @@ def _too_many(path: Path) -> InputError:
     )
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether there is a file behind a name; a link that leads nowhere, or to itself, is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 class _Search:
     """Walks folders. Folders behind symbolic links are left out, so that no loop can be walked."""
 
@@ -121,7 +129,7 @@ class _Search:
                     self._entries += 1
                     if self._entries > MAX_ENTRIES:
                         raise _too_many(path)
-                    if _CONFIG.fullmatch(entry.name) and entry.is_file():
+                    if _CONFIG.fullmatch(entry.name) and _is_file(entry):
                         files.append(entry.name)
                     elif entry.name not in _SKIPPED and entry.is_dir(follow_symlinks=False):
                         folders.append(entry.name)

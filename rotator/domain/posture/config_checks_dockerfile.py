@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rotator.domain.posture.config_checks_runtime import by_tag, loosened, pin
-from rotator.domain.posture.config_checks_secrets import SECRET_FILE, secret_name, set_command, told
+from rotator.domain.posture.config_checks_secrets import (
+    SECRET_FILE,
+    secret_name,
+    set_command,
+    told,
+    variable_for,
+)
 from rotator.domain.posture.config_file import Span
 from rotator.domain.posture.config_place import Place, Surroundings
 from rotator.domain.posture.dockerfile import Assignment, Dockerfile, Instruction, Stage, expanded
@@ -87,10 +93,13 @@ def _asks_for_secret(argument: Assignment) -> bool:
 
 
 def _mount(name: str) -> str:
+    return f"take ARG {name} out, and read it in the RUN that needs it from {_mounted(name)}"
+
+
+def _mounted(name: str) -> str:
     return (
-        f"take ARG {name} out, read it in the RUN that needs it with RUN --mount=type=secret,"
-        f"id={name},env={name} ..., and deploy with: fly deploy --build-secret "
-        f'{name}="${name}"'
+        f"RUN --mount=type=secret,id={name},env={name} ...; deploy with: fly deploy "
+        f'--build-secret {name}="${name}"'
     )
 
 
@@ -108,13 +117,11 @@ def _scripts(build: Build, instruction: Instruction, around: Surroundings) -> It
     else:
         found = list(suspicions_in_file(instruction.body, around.now))
     for each in found:
-        place = build.place(f"{instruction.keyword}~{each.code}", instruction.span)
-        mend = (
-            "replace the value, and read it from a mounted secret: RUN --mount=type=secret,"
-            "id=API_KEY,env=API_KEY ..., with fly deploy --build-secret API_KEY=..."
-        )
+        place = build.place(f"{instruction.keyword}~{each.label}", instruction.span)
+        name = variable_for(each)
+        mend = f"replace the value, and use ${name} from {_mounted(name)}"
         if instruction.keyword in ("CMD", "ENTRYPOINT", "HEALTHCHECK"):
-            mend = f"read it from the environment, then: {set_command('API_KEY', build.app)}"
+            mend = f"read ${name} from the environment, then: {set_command(name, build.app)}"
         yield told(place, SECRET_IN_DOCKERFILE, each, f"a {instruction.keyword}", mend)
 
 

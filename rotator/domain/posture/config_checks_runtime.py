@@ -136,7 +136,8 @@ def _calls(file: ConfigFile, entry: Entry, value: str, around: Surroundings) -> 
                 PUBLIC_ADDRESS,
                 f"{entry.key} calls the own app {app} over the internet",
                 f"instead of {app}.fly.dev{port} write {app}.internal with its internal port, or "
-                f"http://{app}.flycast after: fly ips allocate-v6 --private --app {app}",
+                f"http://{app}.flycast (which wakes its machines) after: fly ips allocate-v6 "
+                f"--private --app {app}",
             )
 
 

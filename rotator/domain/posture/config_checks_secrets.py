@@ -14,6 +14,7 @@ from rotator.domain.posture.config_place import (
     for_app,
     line_for,
     place_of,
+    section,
     services,
 )
 from rotator.domain.posture.finding import Finding, Rule
@@ -34,6 +35,13 @@ from rotator.domain.posture.secrets_in_text import (
 )
 
 _NAME: Final = re.compile(r"[^A-Z0-9]+")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLES: Final = {
+    "named-secret": "PASSWORD",
+    "random-value": "KEY",
+    "address-password": "DATABASE_URL",
+    "authorization": "API_TOKEN",
+}
 SECRET_FILE: Final = re.compile(
     r"(?:^|/)(?:\.env(?!\.(?:example|sample|template|dist|defaults?|test|schema|vault)\b)(?:\.[\w.-]+)?"
     r"|id_(?:rsa|ed25519|ecdsa|dsa)|\.netrc|\.pgpass|\.htpasswd|master\.key|credentials\.json"
@@ -53,13 +61,20 @@ def check_secrets(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
 
 
 def set_command(name: str, app: str) -> str:
-    """How a secret is set without its value in the shell's history."""
-    return f"fly secrets set {name}=-{for_app(app)} (it reads the value from standard input)"
+    """How a secret is set without its value among the arguments: - is standard input."""
+    return f'printf %s "${name}" | fly secrets set {name}=-{for_app(app)}'
 
 
 def secret_name(name: str) -> str:
     """A name that a secret can have, from a key or a header."""
+    if _IDENTIFIER.fullmatch(name):
+        return name
     return _NAME.sub("_", name.upper()).strip("_") or "SECRET"
+
+
+def variable_for(found: Suspicion) -> str:
+    """The variable that a command or script reads instead of a value that stood in it."""
+    return _VARIABLES.get(found.label.lower()) or secret_name(found.label).upper()
 
 
 def told(place: Place, rule: Rule, found: Suspicion, where: str, mend: str) -> Finding:
@@ -76,8 +91,8 @@ def _env(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
             if found is not None:
                 place = place_of(file, dotted(("env", entry.key)), entry.span)
                 mend = (
-                    f"take {entry.key} out of [env], replace the value (it stays in the history), "
-                    f"then: {set_command(secret_name(entry.key), file.app)}"
+                    f"take {entry.key} out of {section(file, 'env')}, replace the value (it stays "
+                    f"in the history), then: {set_command(secret_name(entry.key), file.app)}"
                 )
                 yield told(place, SECRET_IN_ENV, found, entry.key, mend)
 
@@ -102,10 +117,11 @@ def _build_args(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
 def _commands(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
     for name, text, span in _all_commands(file):
         for found in suspicions_in_text(text, around.now):
-            place = place_of(file, f"{name}~{found.code}", span)
+            place = place_of(file, f"{name}~{found.label}", span)
+            variable = variable_for(found)
             mend = (
-                "let the command read it from its environment, for example as $API_KEY, replace "
-                f"the value, then: {set_command('API_KEY', file.app)}"
+                f"let the command read it from its environment as ${variable}, replace the value, "
+                f"then: {set_command(variable, file.app)}"
             )
             yield told(place, SECRET_IN_COMMAND, found, f"the command {name}", mend)
 

@@ -73,8 +73,12 @@ class Dockerfile:
     @property
     def defaults(self) -> Mapping[str, str]:
         """What the ARGs before the first FROM are where nobody gives them."""
-        given = [a for arg in self.arguments for a in arg.assignments]
-        return {a.name: a.value for a in given if a.value is not None}
+        values: dict[str, str] = {}
+        for each in (a for argument in self.arguments for a in argument.assignments):
+            value = None if each.value is None else expanded(each.value, values)
+            if value is not None:
+                values[each.name] = value
+        return values
 
     def base(self, stage: Stage) -> Stage | None:
         """The earlier stage that a stage is built upon."""

@@ -39,6 +39,7 @@ _SECRET_PARTS: Final = words(
     mysqlpwd requirepass masterauth sshpass authtoken
     """
 )
+_SECRET_ENDS: Final = ("password", "passwd", "pwd", "passphrase", "secret", "apikey", "authtoken")
 _SECRET_PAIRS: Final = frozenset(
     {
         ("api", "key"), ("private", "key"), ("secret", "key"), ("access", "key"), ("auth", "key"),
@@ -50,6 +51,7 @@ _SECRET_PAIRS: Final = frozenset(
         ("db", "pass"), ("database", "pass"), ("smtp", "pass"), ("mail", "pass"),
         ("redis", "pass"), ("user", "pass"), ("postgres", "pass"), ("mysql", "pass"),
         ("admin", "pass"), ("basic", "auth"), ("webhook", "key"), ("storage", "key"),
+        ("account", "key"), ("shared", "key"), ("sas", "key"),
     }
 )  # fmt: skip
 _MAYBE_PARTS: Final = words(
@@ -61,7 +63,7 @@ _MAYBE_PARTS: Final = words(
 _HARMLESS_ENDS: Final = words(
     """
     ttl expiry expires expiration expire length len name names id ids sid file files path paths
-    url uri urls header headers issuer audience aud algorithm alg algo enabled enable disabled
+    stdin url uri urls header headers issuer audience aud algorithm alg algo enabled enable disabled
     disable required require type types count limit max min timeout endpoint host hosts hostname
     port region regions version mode policy provider backend store rounds iterations cost prefix
     suffix scope scopes domain domains user username email dir directory folder bucket field
@@ -70,13 +72,16 @@ _HARMLESS_ENDS: Final = words(
     environment allowed locale lang language timezone tz driver adapter engine schema table
     group service manager cache debug flag feature interval bytes bits window grace attempts
     retries age duration sha sha256 digest checksum commit revision ref image tag mount usage
-    budget quota per request requests
+    budget quota per request requests command cmd
+    script helper callback
     """
 )
-_HASH_PARTS: Final = words(
+_OPEN_PARTS: Final = words(
     """
     sha sha1 sha256 sha512 md5 commit digest revision rev ref checksum integrity etag git build
-    release image version id uuid guid fingerprint
+    release image version id uuid guid fingerprint gpg pgp alphabet charset channel sheet document
+    contract address wallet program mint cid npub style tenant client project space kit index pool
+    playlist video pixel measurement site template form board chat guild asset
     """
 )
 
@@ -86,18 +91,25 @@ def parts_of(name: str) -> tuple[str, ...]:
     return tuple(part.lower() for part in _PARTS.findall(name))
 
 
+_SWITCH_PARTS: Final = words("no not without disable disabled ignore skip allow forbid require")
+"""Words of settings that turn something on or off: --disabled-password takes no password."""
+
+
 def what_name_says(name: str) -> NameSays:
     """What to expect behind a name."""
     parts = parts_of(name)
+    pairs = set(pairwise(parts))
     if name.upper().startswith(_PUBLIC_STARTS) or _PUBLIC_PARTS & set(parts):
+        return NameSays.PUBLIC
+    if ("site", "key") in pairs:
         return NameSays.PUBLIC
     if not parts:
         return NameSays.NOTHING
-    pairs = set(pairwise(parts))
     strong = bool(_SECRET_PARTS & set(parts) or _SECRET_PAIRS & pairs) or parts[-1] == "pass"
+    strong = strong or any(part.endswith(_SECRET_ENDS) for part in parts)
     if name.upper() in ("PWD", "OLDPWD"):
         return NameSays.HARMLESS
-    if _last_word(parts) in _HARMLESS_ENDS:
+    if _last_word(parts) in _HARMLESS_ENDS or _SWITCH_PARTS & set(parts):
         return NameSays.HARMLESS
     if strong:
         return NameSays.SENSITIVE
@@ -111,5 +123,5 @@ def _last_word(parts: tuple[str, ...]) -> str:
 
 
 def names_a_hash(name: str) -> bool:
-    """Whether a name is of something that looks random and is open: a commit, a digest, an id."""
-    return bool(_HASH_PARTS & set(parts_of(name)))
+    """Whether a name is of something that looks random and is open: a commit, an address, an id."""
+    return bool(_OPEN_PARTS & set(parts_of(name)))

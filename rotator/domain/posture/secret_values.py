@@ -11,7 +11,7 @@ from rotator.domain.posture.words import words
 _REFERENCE: Final = re.compile(
     r"""
       \$[A-Za-z_][A-Za-z0-9_]* | \$\{[^}]*\} | \$\([^)]*\) | `[^`]*` | \{\{.*\}\} | <[^<>]*>
-    | %[A-Za-z_]+% | \[[A-Za-z\ _-]+\]
+    | %[A-Za-z_]+% | \{[A-Za-z_]+\} | \[[A-Za-z\ _-]+\]
     """,
     re.X,
 )
@@ -28,7 +28,7 @@ _FILLER_WORDS: Final = re.compile(
 _FILLER_VALUES: Final = words(
     """
     none null nil undefined true false yes no on off enabled disabled test testing secret
-    password token foo bar baz foobar xxx todo tbd n/a na unset empty default local dev
+    pass passwd password token foo bar baz foobar xxx todo tbd n/a na unset empty default local dev
     development staging production prod ci build nothing required optional auto env vault hidden
     masked value string key apikey api_key mysecret mypassword mytoken my-secret supersecret
     bcrypt argon2 argon2id scrypt pbkdf2 sha256 hs256 rs256 es256 aes-256-gcm aes256 basic
@@ -71,6 +71,7 @@ _HARMLESS_VALUE: Final = re.compile(
     r"""
       -?[0-9]+(?:[.,][0-9]+)*(?:\s?(?:ms|s|m|h|d|w|kb|mb|gb|kib|mib|gib|%))?      # numbers
     | [0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}                        # a UUID
+    | 0x[0-9a-fA-F]{40} | bc1[a-z0-9]{25,60} | npub1[a-z0-9]{58} | Qm[1-9A-Za-z]{44}    # addresses
     | [0-7][0-9A-HJKMNP-TV-Z]{25}                                                 # a ULID
     | (?:sha(?:1|224|256|384|512):|md5:)[0-9a-fA-F]{32,128}                       # a digest
     | sha(?:256|384|512)-[A-Za-z0-9+/]{40,}=*                                     # an integrity

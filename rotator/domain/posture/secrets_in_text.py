@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -31,6 +31,8 @@ MAX_SCANNED: Final = 64 * 1024
 """Characters of one value that are looked at."""
 MAX_FOUND: Final = 100
 """Suspicions that one text can rouse."""
+MAX_NAME: Final = 48
+"""Characters of a setting's name in a text."""
 
 
 class Evidence(StrEnum):
@@ -52,6 +54,13 @@ class Suspicion:
     risk: Risk
     start: int
     end: int
+    name: str = ""
+    """The setting or option in a text that holds it, if there is one."""
+
+    @property
+    def label(self) -> str:
+        """What tells it from others in the same text: its name, else its kind."""
+        return self.name or self.code
 
     @property
     def length(self) -> int:
@@ -59,7 +68,7 @@ class Suspicion:
         return self.end - self.start
 
     def __str__(self) -> str:
-        return f"{self.words} of {self.length} characters"
+        return f"{self.words} ({self.length} characters)"
 
 
 _ADDRESS: Final = re.compile(
@@ -69,6 +78,9 @@ _ADDRESS: Final = re.compile(
 _QUERY: Final = re.compile(r"[?&]([A-Za-z][A-Za-z0-9_.-]*)=([^&\s\"'#]+)")
 _LOOPBACK: Final = re.compile(
     r"localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|0\.0\.0\.0|example\.(?:com|org|net)"
+)
+_SERVER_SCHEMES: Final = words(
+    "http https postgres postgresql ecto mysql mysql2 mariadb redis rediss mongodb amqp amqps nats"
 )
 _OPEN_USER: Final = re.compile(r"sentry|ingest|dsn|glitchtip", re.I)
 
@@ -90,7 +102,7 @@ _JSON_PAIR: Final = re.compile(
 _NPM: Final = re.compile(r":(?P<name>_auth(?:Token)?)=(?P<value>[^\s\"'\\]+)")
 _HEADER: Final = re.compile(
     r"(?<![\w-])(?P<name>(?i:[\w-]{0,40}(?:authorization|api-?key|token|secret)[\w-]{0,40}))"
-    r"\s*:\s+(?P<value>(?:(?i:bearer|basic|token|apikey)\s+)?[^\s\"',;]+)"
+    r"(?:\s*:\s+|=)(?P<value>(?:(?i:bearer|basic|token|apikey)\s+)?[^\s\"',;]+)"
 )
 _LOGIN: Final = re.compile(
     r"\b(?:curl|wget|http)\b[^\n;&|]{0,200}?\s(?:-u|--user)[= ]?[\"']?[^\s:\"']{1,80}:"
@@ -153,8 +165,10 @@ def _scanned(
             name = match["name"] if "name" in pattern.groupindex else "password"
             start, end = _unquoted(text, match.start("value"), match.end("value"))
             inner = _by_name(name, text[start:end])
+            if pattern is _OPTION and inner is not None and inner.evidence is not Evidence.NAME:
+                continue  # gpg --recv-keys takes a fingerprint.
             if inner is not None and len(found) < MAX_FOUND:
-                found.append(_moved(inner, start))
+                found.append(_moved(inner, start, _open_name(match)))
     return tuple(_apart(found))
 
 
@@ -167,10 +181,14 @@ def _apart(found: list[Suspicion]) -> Iterator[Suspicion]:
     yield from sorted(kept, key=lambda s: s.start)
 
 
-def _moved(found: Suspicion, by: int) -> Suspicion:
-    return Suspicion(
-        found.code, found.words, found.evidence, found.risk, found.start + by, found.end + by
-    )
+def _moved(found: Suspicion, by: int, name: str = "") -> Suspicion:
+    return replace(found, start=found.start + by, end=found.end + by, name=name)
+
+
+def _open_name(match: re.Match[str]) -> str:
+    """The name of a setting, unless it may itself be a piece of a value."""
+    name = match["name"] if "name" in match.re.groupindex else ""
+    return "" if len(name) > MAX_NAME or looks_random(name) else name
 
 
 def _unquoted(text: str, start: int, end: int) -> tuple[int, int]:
@@ -228,7 +246,7 @@ def _risk_of_token(token: str, risk: Risk, now: datetime) -> Risk | None:
 
 def _by_address(name: str, text: str) -> Iterator[Suspicion]:
     for match in _ADDRESS.finditer(text):
-        if _LOOPBACK.fullmatch(match["host"]):
+        if _LOOPBACK.fullmatch(match["host"]) or _is_of_compose(match):
             continue
         password, user = match["password"], match["user"]
         if password and not is_filler("", password):
@@ -237,10 +255,29 @@ def _by_address(name: str, text: str) -> Iterator[Suspicion]:
         if not password and not open_user and looks_random(user, 20):
             yield _address_secret(match, "user")
     if "://" in text:
+        yield from _hook(name, text)
         for query in _QUERY.finditer(text):
             inner = _by_name(query[1], query[2])
             if inner is not None and inner.evidence is Evidence.NAME:
                 yield _moved(inner, query.start(2))
+
+
+def _hook(name: str, text: str) -> Iterator[Suspicion]:
+    """The address of a hook is a secret itself: whoever has it may call it."""
+    if not any(part.endswith(("hook", "hooks")) for part in parts_of(name)):
+        return
+    for segment in re.finditer(r"(?<=/)[^/?#\s]+", text):
+        if looks_random(segment[0], 20) and not is_harmless(segment[0]):
+            start, end = segment.span()
+            what = "the address of a hook"
+            yield Suspicion("hook-address", what, Evidence.ADDRESS, Risk.MEDIUM, start, end)
+            return
+
+
+def _is_of_compose(address: re.Match[str]) -> bool:
+    """Whether the host is one word: no host on Fly, but one of docker compose and of examples."""
+    scheme, host = address[0].partition("://")[0].lower(), address["host"]
+    return scheme in _SERVER_SCHEMES and not re.search(r"[.:]", host)
 
 
 def _address_secret(match: re.Match[str], group: str) -> Suspicion:
@@ -295,10 +332,14 @@ def _fits_secret(name: str, value: str) -> bool:
 
 def _fits_randomness(name: str, value: str, says: NameSays) -> bool:
     """Whether a value is random enough to be a key, though its name does not say so."""
-    if names_a_hash(name) or "://" in value or (is_harmless(value) and not _hides_key(value)):
+    if names_a_hash(name) or "://" in value:
+        return False
+    if says is NameSays.MAYBE and _UUID.fullmatch(value):
+        return parts_of(name)[-1] == "key"
+    if is_harmless(value) and not _hides_key(value):
         return False
     if says is NameSays.MAYBE:
-        return looks_random(value)
+        return all(looks_random(piece.strip()) for piece in value.split(","))
     return (
         not is_hex(value)
         and _OBJECT_ID.fullmatch(value) is None
@@ -317,5 +358,5 @@ def _inside(name: str, text: str, now: datetime) -> Iterator[Suspicion]:
     """Secrets in a value that itself holds settings: a connection string, a JSON document."""
     if what_name_says(name) is NameSays.PUBLIC or not ("=" in text or ":" in text):
         return
-    if ";" in text or "{" in text or " " in text.strip() or "\n" in text.strip():
+    if re.search(r"[;{\s]", text.strip()) or _ASSIGNMENT.match(text):
         yield from suspicions_in_text(text, now)
