@@ -25,6 +25,7 @@ from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
+from rotator.fly.running import FlyRunningApps
 from rotator.fly.secrets import SecretsApi
 from rotator.fly.survey import FlySurvey
 from rotator.fly.tokens import TokensApi
@@ -78,6 +79,7 @@ class FlyClient:
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
         self.witness = FlyWitness(graphql)
+        self.running = FlyRunningApps(machines, graphql, self.secrets)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(self.token, clock)
