@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from rotator.domain.posture import rules_network
+from rotator.domain.posture import rules_environment, rules_network, rules_secrets
 from rotator.domain.posture.finding import Rule
 
-_ALL: Final[tuple[tuple[Rule, ...], ...]] = (rules_network.RULES,)
+_ALL: Final[tuple[tuple[Rule, ...], ...]] = (
+    rules_environment.RULES,
+    rules_network.RULES,
+    rules_secrets.RULES,
+)
 """The rules of each module, in the order in which they are listed."""
 
 RULES: Final[Mapping[str, Rule]] = {rule.id: rule for rules in _ALL for rule in rules}
