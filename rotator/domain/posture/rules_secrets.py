@@ -164,8 +164,8 @@ def _staged(
     return app.finding(
         STAGED,
         f"secret:{app.name}/{secret.name}",
-        f"{secret.name} of {app.name} was set {rough_duration(ago)} ago, and {lacking} of {readers} "
-        "running machines certainly run without it",
+        f"{secret.name} of {app.name} was set {rough_duration(ago)} ago, and {lacking} of "
+        f"{readers} running machines certainly run without it",
         f"fly secrets deploy --app {app.name}",
     )
 

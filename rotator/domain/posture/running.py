@@ -221,12 +221,14 @@ class TrackedSecret:
 
 @dataclass(frozen=True)
 class LastRollout:
-    """The newest rollout of an app that has ended."""
+    """The newest rollout of an app that has ended. `groups` are those that it was for, empty for
+    all."""
 
     id: str
     secrets_version: int
     started_at: datetime
     failed: bool
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
