@@ -28,6 +28,8 @@ class PosturePolicy:
     image_max_age: timedelta = timedelta(days=90)
     scan_reports: str = ""
     """Where reports of images lie: a folder of SARIF, CycloneDX, Trivy or Grype JSON."""
+    scanner: str = ""
+    """`trivy` or `grype`: run for images that no report is there of. "" runs none."""
     scan_max_age: timedelta = timedelta(days=30)
     checkpoint_max_age: timedelta = timedelta(days=1)
     clock_tolerance: timedelta = timedelta(seconds=5)
