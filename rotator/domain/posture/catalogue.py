@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from rotator.domain.posture import rules_environment, rules_machines, rules_network, rules_secrets
+from rotator.domain.posture import (
+    rules_environment,
+    rules_images,
+    rules_machines,
+    rules_network,
+    rules_secrets,
+)
 from rotator.domain.posture.finding import Rule
 
 _ALL: Final[tuple[tuple[Rule, ...], ...]] = (
     rules_environment.RULES,
+    rules_images.RULES,
     rules_machines.RULES,
     rules_network.RULES,
     rules_secrets.RULES,
