@@ -86,9 +86,14 @@ class LocalScans:
         """The reports of a folder, or the one file. `InputError` if there is no such place."""
         return await asyncio.to_thread(read_folder, path)
 
+    def ready(self, scanner: str) -> None:
+        """Whether it can be run: `InputError` if rotator does not know it, or it is not
+        installed."""
+        self._program(scanner)
+
     async def scan(self, scanner: str, wish: ScanWish) -> ScanReport:
-        """Run the scanner. `InputError` if rotator does not know it or it is not installed,
-        `Unavailable` if it fails or takes too long, `Refused` of an image that can't be named."""
+        """Run the scanner. `Unavailable` if it fails or takes too long, `Refused` of an image that
+        can't be named, and what `ready` raises."""
         program = self._program(scanner)
         if not (_IMAGE.fullmatch(wish.image) and _DIGEST.fullmatch(wish.digest)):
             raise Refused("the image has no name and digest that a scanner can be given")

@@ -103,6 +103,8 @@ def _old(
     if tracked is not None:
         whose = f"its policy allows {bound}" if tracked.max_age else f"the posture allows {bound}"
         mend = f"rotator rotate now {tracked.credential} --reason 'older than {bound}'"
+        if tracked.observed:
+            mend = f"mode = 'rotate' for {tracked.credential} in rotator.toml, then {mend}"
     else:
         whose = f"the posture allows {bound}, and nobody replaces it by schedule"
         mend = (

@@ -213,10 +213,12 @@ class RunningApp:
 
 @dataclass(frozen=True)
 class TrackedSecret:
-    """A secret that a credential of rotator's is delivered to. `max_age` is of its own policy."""
+    """A secret that a credential of rotator's is delivered to. `max_age` is of its own policy.
+    What is `observed` rotator does not replace."""
 
     credential: str
     max_age: timedelta | None = None
+    observed: bool = False
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,12 @@ class Scans(Protocol):
         """The reports of a folder, or the one file. `InputError` if there is no such place."""
         ...
 
+    def ready(self, scanner: str) -> None:
+        """Whether the scanner can be run: `InputError` if rotator does not know it, or it is not
+        installed."""
+        ...
+
     async def scan(self, scanner: str, wish: ScanWish) -> ScanReport:
-        """Run the scanner. `InputError` if rotator does not know it or it is not installed,
-        `Unavailable` if it fails or takes too long."""
+        """Run the scanner. `Unavailable` if it fails or takes too long, `Refused` of an image that
+        can't be named, and what `ready` raises."""
         ...
