@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from rotator.domain.errors import InputError, Refused, Unavailable
+from rotator.domain.posture.policy import Scanner
 from rotator.domain.posture.scans import ReportFolder, ScanReport, ScanWish
 from rotator.domain.redaction import redacted
 from rotator.scans.read import MAX_BYTES, read_folder, read_report
@@ -69,9 +70,9 @@ def _grype(image: str) -> Sequence[str]:
     return ("--quiet", "--output", "json", "--", f"registry:{image}")
 
 
-_ARGUMENTS: Final[Mapping[str, Callable[[str], Sequence[str]]]] = {
-    "trivy": _trivy,
-    "grype": _grype,
+_ARGUMENTS: Final[Mapping[Scanner, Callable[[str], Sequence[str]]]] = {
+    Scanner.TRIVY: _trivy,
+    Scanner.GRYPE: _grype,
 }
 
 
@@ -86,12 +87,11 @@ class LocalScans:
         """The reports of a folder, or the one file. `InputError` if there is no such place."""
         return await asyncio.to_thread(read_folder, path)
 
-    def ready(self, scanner: str) -> None:
-        """Whether it can be run: `InputError` if rotator does not know it, or it is not
-        installed."""
+    def ready(self, scanner: Scanner) -> None:
+        """Whether it can be run: `InputError` if it is not installed."""
         self._program(scanner)
 
-    async def scan(self, scanner: str, wish: ScanWish) -> ScanReport:
+    async def scan(self, scanner: Scanner, wish: ScanWish) -> ScanReport:
         """Run the scanner. `Unavailable` if it fails or takes too long, `Refused` of an image that
         can't be named, and what `ready` raises."""
         program = self._program(scanner)
@@ -105,22 +105,14 @@ class LocalScans:
             report = await asyncio.to_thread(read_report, output)
         except NotAReport as error:
             raise Unavailable(f"what {scanner} has printed is no report: {error}") from None
-        return replace(report, source=scanner, digests=report.digests | {wish.digest})
+        return replace(report, source=scanner.value, digests=report.digests | {wish.digest})
 
-    def _program(self, scanner: str) -> str:
-        where = "[posture] scanner"
-        if scanner not in _ARGUMENTS:
-            known = " and ".join(sorted(_ARGUMENTS))
-            raise InputError(
-                f"rotator knows no scanner {clean(scanner)!r}",
-                where=where,
-                next_step=f"it knows {known}",
-            )
+    def _program(self, scanner: Scanner) -> str:
         found = shutil.which(scanner, path=self._environment.get("PATH", os.defpath))
         if found is None:
             raise InputError(
                 f"{scanner} is not installed here",
-                where=where,
+                where="[posture] scanner",
                 next_step="install it, or have your pipeline write reports to scan_reports",
             )
         return found

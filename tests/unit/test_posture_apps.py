@@ -18,6 +18,7 @@ from rotator.domain.policy import Policy, Strategy
 from rotator.domain.posture.catalogue import RULES
 from rotator.domain.posture.finding import Inspected, Missing, Topic
 from rotator.domain.posture.policy import PosturePolicy
+from rotator.domain.posture.policy import Scanner as Tool
 from rotator.domain.posture.ports import InspectionScope
 from rotator.domain.posture.running import ListedApp, RunningApp, RunningApps
 from rotator.domain.posture.scans import ReportFolder, ScanReport, Scans, ScanWish
@@ -301,8 +302,7 @@ async def test_a_file_that_can_not_be_read_is_found_and_resolves_nothing(tmp_pat
     ("policy", "why"),
     [
         (PosturePolicy(scan_reports="/nowhere/at/all"), "no such folder"),
-        (PosturePolicy(scanner="nmap"), "knows no scanner 'nmap'"),
-        (PosturePolicy(scanner="trivy"), "trivy is not installed here"),
+        (PosturePolicy(scanner=Tool.TRIVY), "trivy is not installed here"),
     ],
 )
 async def test_a_place_that_is_not_there_leaves_images_unknown_and_the_rest_as_it_is(
@@ -327,22 +327,22 @@ class Scanner:
     async def read(self, path: str) -> ReportFolder:
         return ReportFolder()
 
-    def ready(self, scanner: str) -> None:
+    def ready(self, scanner: Tool) -> None:
         return
 
-    async def scan(self, scanner: str, wish: ScanWish) -> ScanReport:
+    async def scan(self, scanner: Tool, wish: ScanWish) -> ScanReport:
         self.wishes.append(wish)
         await self.clock.sleep(self._takes.total_seconds())  # type: ignore[attr-defined]
         if self._broken:
             raise Unavailable("trivy ended with exit code 1")
         now = self.clock.now()  # type: ignore[attr-defined]
-        return ScanReport(scanner, "Trivy", wish.image, frozenset({wish.digest}), now)
+        return ScanReport(scanner.value, "Trivy", wish.image, frozenset({wish.digest}), now)
 
 
 async def scan_with(scanner: Scanner) -> tuple[Inspected, Scanner]:
     async with a_world(scanner) as world:
         scanner.clock = world.said.clock
-        return await world.look(policy=PosturePolicy(scanner="trivy")), scanner
+        return await world.look(policy=PosturePolicy(scanner=Tool.TRIVY)), scanner
 
 
 async def test_what_has_no_report_is_scanned_once_by_its_digest() -> None:

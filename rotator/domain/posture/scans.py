@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Protocol
 
+from rotator.domain.posture.policy import Scanner
+
 
 class Severity(IntEnum):
     """How bad a vulnerability is, by the scanner's word."""
@@ -96,12 +98,11 @@ class Scans(Protocol):
         """The reports of a folder, or the one file. `InputError` if there is no such place."""
         ...
 
-    def ready(self, scanner: str) -> None:
-        """Whether the scanner can be run: `InputError` if rotator does not know it, or it is not
-        installed."""
+    def ready(self, scanner: Scanner) -> None:
+        """Whether the scanner can be run: `InputError` if it is not installed."""
         ...
 
-    async def scan(self, scanner: str, wish: ScanWish) -> ScanReport:
+    async def scan(self, scanner: Scanner, wish: ScanWish) -> ScanReport:
         """Run the scanner. `Unavailable` if it fails or takes too long, `Refused` of an image that
         can't be named, and what `ready` raises."""
         ...

@@ -9,7 +9,7 @@ from typing import Final
 
 from rotator.domain.errors import RotatorError
 from rotator.domain.ports import Clock
-from rotator.domain.posture.policy import PosturePolicy
+from rotator.domain.posture.policy import PosturePolicy, Scanner
 from rotator.domain.posture.rules_images import ScanRecord
 from rotator.domain.posture.running import RunningApp, named
 from rotator.domain.posture.scans import ScanReport, Scans, ScanWish, Unreadable
@@ -34,8 +34,8 @@ class ImageScans:
     async def open(self) -> None:
         """Read the reports that lie there. `InputError` if there is no such place, or no such
         scanner: then nothing is said of reports at all."""
-        if self._policy.scanner:
-            self._scans.ready(self._policy.scanner)
+        if self._scanner is not Scanner.NONE:
+            self._scans.ready(self._scanner)
         if self._policy.scan_reports:
             await self._read(self._policy.scan_reports)
         self._usable = True
@@ -52,7 +52,7 @@ class ImageScans:
     @property
     def wanted(self) -> bool:
         """Whether anybody looks for reports."""
-        return bool(self._policy.scan_reports or self._policy.scanner)
+        return bool(self._policy.scan_reports) or self._scanner is not Scanner.NONE
 
     def record(self) -> ScanRecord:
         """What is known by now."""
@@ -64,7 +64,7 @@ class ImageScans:
         if not self._usable:
             return ""
         missing = dict(self._unscanned(app, now))
-        if self._policy.scanner:
+        if self._scanner is not Scanner.NONE:
             for digest, image in missing.items():
                 async with self._turn:
                     await self._scan(ScanWish(image, digest))
@@ -84,7 +84,9 @@ class ImageScans:
 
     async def _scan(self, wish: ScanWish) -> None:
         report = self._known.get(wish.digest)
-        if wish.digest in self._failed or (report is not None and report.source == self._scanner):
+        if wish.digest in self._failed or (
+            report is not None and report.source == self._scanner.value
+        ):
             return
         if self._clock.now() > self._until:
             self._failed[wish.digest] = "there was no time left to scan it"
@@ -95,7 +97,7 @@ class ImageScans:
             self._failed[wish.digest] = f"{wish.image} could not be scanned: {error.message}"
 
     @property
-    def _scanner(self) -> str:
+    def _scanner(self) -> Scanner:
         return self._policy.scanner
 
 
