@@ -17,6 +17,7 @@ from rotator.engine.audit.stream import EventSink
 from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.own_token import OwnToken
 from rotator.engine.parts import Limits, Parts
+from rotator.engine.posture.apps import AppsInspector
 from rotator.engine.posture.organization import OrganizationInspector
 from rotator.engine.posture.rotator import RotatorInspector
 from rotator.fly.api_token import ApiToken
@@ -25,6 +26,7 @@ from rotator.fly.needed import OWN
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest, parse_target
 from rotator.own_posture import OwnPosture
+from rotator.scans.run import LocalScans
 from rotator.settings import Settings
 from rotator.sinks import (
     EventFileSink,
@@ -103,6 +105,7 @@ class Rotator:
         """Whoever looks at what runs, for the posture."""
         return (
             OrganizationInspector(self.store, self.client.holdings, self.client.held_tokens),
+            AppsInspector(self.parts, self.client.running, LocalScans()),
             RotatorInspector(
                 OwnPosture(self.settings, self.store, self.client, self._checkpoint_places)
             ),

@@ -28,6 +28,7 @@ from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.own_rights import HeldTokens
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
+from rotator.fly.running import FlyRunningApps
 from rotator.fly.secrets import SecretsApi
 from rotator.fly.survey import FlySurvey
 from rotator.fly.tokens import TokensApi
@@ -85,6 +86,7 @@ class FlyClient:
         self.held_tokens = HeldTokens(self.token)
         self.holdings = FlyHoldings(graphql, self.tokens, self.wireguard)
         self.witness = FlyWitness(graphql)
+        self.running = FlyRunningApps(machines, graphql, self.secrets)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(self.token, clock)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path as FilePath
 from typing import Final
 
-from rotator.domain.posture.policy import OnLeaver, PosturePolicy
+from rotator.domain.posture.policy import OnLeaver, PosturePolicy, Scanner
 from rotator.manifest.reader import Table
 
 _SPANS: Final = (
@@ -34,6 +34,7 @@ def read_posture(table: Table, folder: FilePath) -> PosturePolicy:
         "deploy_tokens_an_app", "deploy_tokens_an_app = 1", low=0, high=_MOST_TOKENS
     )
     reports = table.text("scan_reports", _REPORTS)
+    scanner = table.choice("scanner", Scanner, "none, trivy, grype", 'scanner = "trivy"')
     leaver = table.choice("on_leaver", OnLeaver, "tell, rotate", 'on_leaver = "rotate"')
     if reports == "":
         table.wrong("scan_reports", "is empty", _REPORTS)
@@ -51,6 +52,7 @@ def read_posture(table: Table, folder: FilePath) -> PosturePolicy:
         scan_max_age=spans["scan_max_age"] or plain.scan_max_age,
         checkpoint_max_age=spans["checkpoint_max_age"] or plain.checkpoint_max_age,
         clock_tolerance=spans["clock_tolerance"] or plain.clock_tolerance,
+        scanner=scanner or plain.scanner,
         on_leaver=leaver or plain.on_leaver,
     )
 

@@ -83,6 +83,7 @@ on_failure = "undo"                      # or "pause": wait for `rotator rollout
 # image_max_age = "90d"
 # scan_reports = "reports/"              # SARIF, CycloneDX, Trivy or Grype JSON
 # scan_max_age = "30d"
+# scanner = "trivy"                      # or "grype": run it where no fresh report is there
 # checkpoint_max_age = "1d"
 # clock_tolerance = "5s"
 # on_leaver = "rotate"                   # or only "tell" of credentials of people who left

@@ -108,6 +108,15 @@ class Certificate:
     configured: bool = True
 
 
+@dataclass(frozen=True)
+class Address:
+    """One address of an app; `kind` is a word of GraphQL's `IPAddressType`."""
+
+    ip: str
+    kind: str
+    created_at: datetime
+
+
 @dataclass
 class App:
     """An app: its machines, secrets and releases."""
@@ -121,6 +130,8 @@ class App:
     secrets_version: int = 0
     releases: list[Release] = field(default_factory=list)
     certificates: dict[str, Certificate] = field(default_factory=dict)
+    addresses: list[Address] = field(default_factory=list)
+    image_labels: dict[str, str] = field(default_factory=dict)
     refuse_next: set[str] = field(default_factory=set)
     bad_digests: set[str] = field(default_factory=set)
     """Digests of values that the app's program can't live with."""
@@ -173,6 +184,7 @@ class Machine:
     state: str = "created"
     cordoned: bool = False
     host_status: str = "ok"
+    image_digest: str = ""
     skip_secrets: bool = False
     events: list[Event] = field(default_factory=list)
     versions: list[tuple[str, Json]] = field(default_factory=list)

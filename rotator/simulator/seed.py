@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotator.simulator import app_secrets, deploys, gql_people, ids, machines, tokens
+from rotator.simulator import (
+    addresses,
+    app_secrets,
+    deploys,
+    gql_people,
+    ids,
+    machines,
+    tokens,
+)
 from rotator.simulator.model import (
     REGIONS,
     App,
@@ -114,6 +122,8 @@ def add_app(world: World, org: Organization, name: str, at: datetime) -> App:
     """Add an app with one release."""
     app = App(name, 555_000 + len(world.apps), org, at)
     world.apps[name] = app
+    for kind in ("v6", "shared_v4"):
+        addresses.assign(app, kind, at)
     deploys.new_release(world, app, at, "Initial release")
     return app
 

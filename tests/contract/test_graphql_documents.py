@@ -135,6 +135,7 @@ async def talk(said: Conversation) -> None:
     await client.tokens.sign_out(made.header)
     await client.tokens.delete(made.id)
     assert await client.survey.organizations() == ["acme"]
+    assert [len(page) async for page in client.running.listed("acme")] == [3]
     await client.survey.look("acme", lambda *_: None)
     await read_by_small_pages(said)
     secret = TargetSpec("fly-secret", "k", {"app": "web", "name": "SESSION_KEY"}, "web")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator.domain.posture.policy import OnLeaver, PosturePolicy
+from rotator.domain.posture.policy import OnLeaver, PosturePolicy, Scanner
 from rotator.manifest import ManifestError, parse_manifest, sample_manifest
 from tests.unit.builders import NOW
 
@@ -28,6 +28,7 @@ scan_reports = "reports"
 scan_max_age = "7d"
 checkpoint_max_age = "8h"
 clock_tolerance = "9s"
+scanner = "grype"
 on_leaver = "rotate"
 """
 
@@ -51,6 +52,7 @@ def test_every_bound_can_be_set() -> None:
         scan_max_age=timedelta(days=7),
         checkpoint_max_age=timedelta(hours=8),
         clock_tolerance=timedelta(seconds=9),
+        scanner=Scanner.GRYPE,
         on_leaver=OnLeaver.ROTATE,
     )
     plain = PosturePolicy()
@@ -68,6 +70,7 @@ def test_every_bound_can_be_set() -> None:
         ("certificate_days = 0", r"m:3: .*0 is not between 1 and 365"),
         ("deploy_tokens_an_app = -1", r"m:3: .*-1 is not between 0 and 100"),
         ('scan_reports = ""', r"m:3: .*is empty"),
+        ('scanner = "snyk"', r"m:3: .*'snyk' is none of none, trivy, grype"),
         ('on_leaver = "fire"', r"m:3: .*'fire' is none of tell, rotate"),
         ('token_max_ages = "1d"', r"m:3: .*did you mean 'token_max_age'"),
     ],

@@ -7,9 +7,14 @@ from typing import Final
 
 from rotator.domain.posture import (
     rules_config,
+    rules_environment,
+    rules_images,
+    rules_machines,
+    rules_network,
     rules_peers,
     rules_people,
     rules_rotator,
+    rules_secrets,
     rules_tokens,
 )
 from rotator.domain.posture.finding import Rule
@@ -20,6 +25,11 @@ _ALL: Final[tuple[tuple[Rule, ...], ...]] = (
     rules_peers.RULES,
     rules_people.RULES,
     rules_rotator.RULES,
+    rules_environment.RULES,
+    rules_images.RULES,
+    rules_machines.RULES,
+    rules_network.RULES,
+    rules_secrets.RULES,
 )
 """The rules of each module, in the order in which they are listed."""
 
