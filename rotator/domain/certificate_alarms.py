@@ -1,0 +1,155 @@
+"""When a certificate's end has to be told, and when Fly is asked to look at it again. Pure.
+
+Fly renews its own certificates by itself; what is told is a renewal that did not come. Nobody
+renews an imported one but whoever imported it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from rotator.domain.durations import format_duration, rough_duration
+from rotator.domain.posture.certificate import (
+    CertificateSnapshot,
+    CertificateState,
+    Source,
+    is_as_issued,
+    missing_records,
+)
+
+STAGES: Final = (
+    timedelta(0),
+    timedelta(days=1),
+    timedelta(days=7),
+    timedelta(days=14),
+    timedelta(days=30),
+)
+"""How long before its end a certificate is told, once each."""
+RENEWAL: Final = timedelta(days=30)
+"""Fly renews about so long before the end; what lives less than 90 days, in its last third."""
+GRACE: Final = timedelta(days=2)
+"""A renewal that is not later than this is no news."""
+PAUSES: Final = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
+"""Between the first re-check of an end and the second, and so on; the last one repeats."""
+MOST_CHECKS: Final = 12
+"""So many re-checks of one end are asked for. Whoever wants more has to mend something first."""
+MOST_CHECKS_A_DAY: Final = 3
+"""Of one hostname. Let's Encrypt allows five failed validations an hour, and Fly tries too."""
+MOST_CHECKS_A_DAY_IN_ALL: Final = 20
+"""Of an organisation."""
+DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class CertificateAlarm:
+    """One alarm, told once for each `stage`; `command` is what helps."""
+
+    state: CertificateState
+    stage: str
+    sentence: str
+    command: str
+
+
+def alarm_of(snapshot: CertificateSnapshot, now: datetime) -> CertificateAlarm | None:
+    """The alarm that stands, if any."""
+    ends_at = snapshot.ends_at
+    if ends_at is None or not is_late(snapshot, now):
+        return None
+    left = ends_at - now
+    stage = next(stage for stage in STAGES if left <= stage)
+    told = f"{end_key(ends_at)} {format_duration(stage)}"
+    whose = "the imported certificate" if snapshot.source is Source.CUSTOM else "the certificate"
+    name = f"{whose} of {snapshot.hostname}"
+    if left <= timedelta(0):
+        sentence = f"{name} expired {rough_duration(left)} ago, and {_nobody(snapshot)}"
+        return CertificateAlarm(CertificateState.EXPIRED, told, sentence, mend_of(snapshot))
+    sentence = f"{name} expires in {rough_duration(left)}, and {_nobody(snapshot)}"
+    return CertificateAlarm(CertificateState.EXPIRING, told, sentence, mend_of(snapshot))
+
+
+def end_key(ends_at: datetime) -> str:
+    """What names an end in events: a renewed certificate has another one."""
+    return f"{ends_at:%Y-%m-%d}"
+
+
+def is_late(snapshot: CertificateSnapshot, now: datetime) -> bool:
+    """Whether it should have been renewed by now."""
+    ends_at = snapshot.ends_at
+    if ends_at is None:
+        return False
+    if snapshot.source is Source.CUSTOM:
+        return ends_at - now <= RENEWAL
+    window = min(RENEWAL, _life(snapshot) / 3)
+    return ends_at - now <= window - min(GRACE, window / 5)
+
+
+def _life(snapshot: CertificateSnapshot) -> timedelta:
+    """How long the certificate lives in all; only the certificate itself tells."""
+    shaken = snapshot.handshake
+    if shaken is not None and shaken.served is not None and is_as_issued(snapshot):
+        return shaken.served.life
+    return 3 * RENEWAL
+
+
+def _nobody(snapshot: CertificateSnapshot) -> str:
+    if snapshot.source is Source.CUSTOM:
+        return "nobody has imported the next one"
+    problems = snapshot.problems
+    if problems:
+        return f"Fly can't renew it: {problems[0].message.rstrip('.')}"
+    return "Fly has not renewed it"
+
+
+def mend_of(snapshot: CertificateSnapshot) -> str:
+    """The command or record that helps."""
+    host, app = snapshot.hostname, snapshot.app
+    if snapshot.source is Source.CUSTOM:
+        return f"fly certs import {host} --app {app} --fullchain FILE --private-key FILE"
+    records = missing_records(snapshot)
+    check = f"fly certs check {host} --app {app}"
+    return f"set {'; '.join(records)}; then {check}" if records else check
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """Whether Fly is asked now, else when at the earliest (None: not by itself), and why."""
+
+    due: bool
+    at: datetime | None
+    why: str
+
+
+def next_recheck(
+    snapshot: CertificateSnapshot, tries: Sequence[datetime], now: datetime, days: int
+) -> Recheck:
+    """What becomes of a re-check, given when Fly was asked about this very end before.
+
+    `days` before the end a renewal is late enough to ask.
+    """
+    ends_at = snapshot.ends_at
+    if ends_at is None or snapshot.source is Source.CUSTOM or not snapshot.requested:
+        return Recheck(due=False, at=None, why="there is nothing that Fly could renew")
+    begins_at = ends_at - timedelta(days=days)
+    if now < begins_at or not is_late(snapshot, now):
+        return Recheck(due=False, at=max(begins_at, now), why="its renewal is not late")
+    if len(tries) >= MOST_CHECKS:
+        return Recheck(due=False, at=None, why=f"Fly was asked {len(tries)} times for this end")
+    at = max((begins_at, *_earliest(snapshot, tries)))
+    if at > now:
+        return Recheck(due=False, at=at, why="it waits between two tries")
+    return Recheck(due=True, at=now, why="its renewal is late")
+
+
+def _earliest(snapshot: CertificateSnapshot, tries: Sequence[datetime]) -> list[datetime]:
+    found = []
+    if snapshot.rate_limited_until is not None:
+        found.append(snapshot.rate_limited_until)
+    if tries:
+        newest = sorted(tries, reverse=True)
+        found.append(newest[0] + PAUSES[min(len(tries), len(PAUSES)) - 1])
+        if len(newest) >= MOST_CHECKS_A_DAY:
+            found.append(newest[MOST_CHECKS_A_DAY - 1] + DAY)
+    return found
