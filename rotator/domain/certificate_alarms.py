@@ -32,10 +32,11 @@ RENEWAL: Final = timedelta(days=30)
 """Fly renews about so long before the end; what lives less than 90 days, in its last third."""
 GRACE: Final = timedelta(days=2)
 """A renewal that is not later than this is no news."""
-PAUSES: Final = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
+PAUSES: Final = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 24, 48, 72))
 """Between the first re-check of an end and the second, and so on; the last one repeats."""
-MOST_CHECKS: Final = 12
-"""So many re-checks of one end are asked for. Whoever wants more has to mend something first."""
+MOST_CHECKS: Final = 20
+"""So many re-checks of one end are asked for, the last ones weeks after it. Whoever wants more has
+to mend something first."""
 MOST_CHECKS_A_DAY: Final = 3
 """Of one hostname. Let's Encrypt allows five failed validations an hour, and Fly tries too."""
 MOST_CHECKS_A_DAY_IN_ALL: Final = 20

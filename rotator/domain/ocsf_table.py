@@ -105,6 +105,8 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         gone=OTHER,
     ),
     **_entity("target", changed=UPDATE, contested=SUSPEND, settled=RESUME),
+    **_entity("certificate", expiring=OTHER, expired=OTHER, renewed=UPDATE),
+    **_calls("certificate", checking=UPDATE, checked=UPDATE),
     **_entity("leak", reported=READ, revoked=DELETE),
     **_entity("leftover", found=READ, revoked=DELETE),
     **_entity(
@@ -176,6 +178,7 @@ SEVERE: Final[Mapping[Action, int]] = {
     Action.ROTATION_PARKED: 4,
     Action.VERSION_GONE: 4,
     Action.VERSION_EXPIRED: 4,
+    Action.CERTIFICATE_EXPIRED: 4,
     Action.CREDENTIAL_TAINTED: 4,
     Action.LEAK_REPORTED: 4,
     Action.TARGET_CONTESTED: 4,
@@ -185,6 +188,7 @@ SEVERE: Final[Mapping[Action, int]] = {
     Action.ROTATION_UNDOING: 3,
     Action.CREDENTIAL_OVERDUE: 3,
     Action.VERSION_EXPIRING: 3,
+    Action.CERTIFICATE_EXPIRING: 3,
     Action.LEFTOVER_FOUND: 2,
     Action.ROTATION_RECOVERED: 2,
 }

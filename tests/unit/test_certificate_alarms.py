@@ -70,9 +70,11 @@ def due_times(snapshot: CertificateSnapshot, hours: int) -> list[int]:
     return asked
 
 
-def test_rechecks_come_after_an_hour_six_hours_and_then_daily_until_they_are_given_up() -> None:
-    asked = due_times(a_hostname(a_view(14)), 24 * 40)
-    assert asked[:5] == [0, 1, 7, 31, 55]
+def test_rechecks_come_later_and_later_until_they_are_given_up() -> None:
+    asked = due_times(a_hostname(a_view(14)), 24 * 60)
+    assert asked[:7] == [0, 1, 7, 31, 55, 103, 175]
+    # The end is after 336 hours.
+    assert asked[-1] > 336 + 24 * 21
     assert len(asked) == MOST_CHECKS
     done = next_recheck(a_hostname(a_view(1)), [NOW] * MOST_CHECKS, NOW, DAYS)
     assert (done.due, done.at) == (False, None)
