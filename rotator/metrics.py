@@ -17,6 +17,7 @@ from rotator.domain.alarms import AlarmKind
 from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Store
+from rotator.domain.posture.certificate import CertificateState
 from rotator.domain.rotation import ACTIVE, RotationState
 
 COUNT_AT_MOST = 1000
@@ -84,6 +85,18 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+
+        self._certificates = Gauge(
+            "rotator_certificates",
+            "Hostnames of the organisation's apps, by how their certificates stand.",
+            ["state"],
+            registry=self.registry,
+        )
+
+    def certificates_seen(self, states: Mapping[CertificateState, int]) -> None:
+        """Show how certificates stood at the last look."""
+        for state in CertificateState:
+            self._certificates.labels(state.value).set(states.get(state, 0))
 
     def reconciled(self, watches: Sequence[TargetWatch]) -> None:
         """Show what stands at targets."""

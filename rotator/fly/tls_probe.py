@@ -18,6 +18,7 @@ import ssl
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import httpx
@@ -74,12 +75,23 @@ class TlsHandshakes:
         resolve: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         self._clock, self._port, self._private_too = clock, port, private_too
-        self._resolver = resolve
-        self._verified = httpx.create_ssl_context()
-        if roots is not None:
-            self._verified.load_verify_locations(cafile=roots)
-        self._lenient = _lenient(ssl.TLSVersion.TLSv1, ssl.TLSVersion.MAXIMUM_SUPPORTED)
-        self._retired = _lenient(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+        self._resolver, self._roots = resolve, roots
+
+    @cached_property
+    def _verified(self) -> ssl.SSLContext:
+        """What trusts as rotator's own calls to Fly do. Costs some time, so not before its use."""
+        context = httpx.create_ssl_context()
+        if self._roots is not None:
+            context.load_verify_locations(cafile=self._roots)
+        return context
+
+    @cached_property
+    def _lenient(self) -> ssl.SSLContext:
+        return _lenient(ssl.TLSVersion.TLSv1, ssl.TLSVersion.MAXIMUM_SUPPORTED)
+
+    @cached_property
+    def _retired(self) -> ssl.SSLContext:
+        return _lenient(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 
     async def shake(self, hostname: str) -> Handshake:
         """See `TlsProber`."""

@@ -14,6 +14,7 @@ from rotator.domain.posture.certificate import CertificateState
 from rotator.domain.posture.finding import Topic
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
+from rotator.engine.certificates import recheck
 from rotator.engine.certificates.look import CertificateEyes
 from rotator.engine.certificates.watch import CertificateWatch, WatchedCertificates, cursor_name
 from rotator.engine.posture.certificates import CertificateInspector
@@ -32,13 +33,13 @@ CHECKS = Match(method="POST", path="/v1/apps/*/check")
 
 
 def watching(
-    s: Story, *, life: Life | None = None, every: timedelta = DAY, recheck: bool = True
+    s: Story, *, life: Life | None = None, every: timedelta = DAY, ask: bool = True
 ) -> CertificateWatch:
     """A worker's watch; without a life of its own, of the story's worker."""
     parts, _, client = s.world.parts(life or s.life)
     s.closing.append(client.aclose)
     eyes = CertificateEyes(client.certificate_reading)
-    return CertificateWatch(parts, eyes, PosturePolicy(), recheck, every)
+    return CertificateWatch(parts, eyes, PosturePolicy(), ask, every)
 
 
 def a_certificate(s: Story, host: str, app: str = "web", days: float = 90) -> Certificate:
@@ -80,7 +81,7 @@ def test_a_year_of_renewals_makes_no_noise_and_a_late_one_is_told_and_asked_for(
     async def story(s: Story) -> None:
         a_certificate(s, "api.example.com", "api", days=47)
         late = a_certificate(s, "late.example.com")
-        calm, near = watching(s, every=3 * DAY), watching(s)
+        calm, near = watching(s, every=5 * DAY), watching(s)
         await live(s, calm, 100)
         # By now it was renewed once; then its DNS is changed, and mended much too late.
         assert await told(s, Action.CERTIFICATE_EXPIRING) == []
@@ -196,16 +197,21 @@ def test_an_answer_that_is_lost_is_told_as_unknown_and_not_asked_for_at_once() -
     tell(story)
 
 
-def test_fly_is_not_asked_more_than_twenty_times_a_day_in_all() -> None:
+def test_fly_is_not_asked_more_often_in_a_day_than_an_organisation_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recheck, "MOST_CHECKS_A_DAY_IN_ALL", 4)
+
     async def story(s: Story) -> None:
-        for number in range(11):
+        for number in range(3):
             late = a_certificate(s, f"h{number}.example.com", days=10 + number / 10)
             late.stuck, late.checks_needed = True, 99
         await live(s, watching(s), 0.9)
         intents = await told(s, Action.CERTIFICATE_CHECKING)
-        assert len(intents) == 20
-        # The nearest ends were asked about first.
-        assert intents[0].target == "certificate:h0.example.com"
+        # The nearest ends are asked about first.
+        assert [str(e.target)[-14:-12] for e in intents] == ["h0", "h1", "h2", "h0"]
+        await live(s, watching(s), 0.3)
+        assert len(await told(s, Action.CERTIFICATE_CHECKING)) > 4
 
     tell(story)
 
@@ -214,7 +220,7 @@ def test_what_was_refused_or_is_turned_off_is_not_asked_for() -> None:
     async def story(s: Story) -> None:
         late = a_certificate(s, "late.example.com", days=10)
         late.stuck = True
-        await live(s, watching(s, recheck=False), 1)
+        await live(s, watching(s, ask=False), 1)
         assert await told(s, Action.CERTIFICATE_CHECKING) == []
         s.world.fly.faults.add(Fault("refused", CHECKS, status=403))
         await live(s, watching(s), 0.5)

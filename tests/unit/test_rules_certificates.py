@@ -228,6 +228,7 @@ def test_a_name_covers_a_hostname_as_browsers_see_it(
     [
         (a_hostname(), CertificateState.GOOD),
         (a_hostname(a_view(configured=False)), CertificateState.MISCONFIGURED),
+        (with_problem("CAA_RECORD_INVALID"), CertificateState.MISCONFIGURED),
         (a_hostname(a_view(10, configured=False)), CertificateState.EXPIRING),
         (a_hostname(a_view(-1)), CertificateState.EXPIRED),
         (a_hostname(a_view(None)), CertificateState.NOT_ISSUED),

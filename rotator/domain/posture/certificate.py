@@ -204,7 +204,8 @@ def state_of(snapshot: CertificateSnapshot, now: datetime, days: int) -> Certifi
         return CertificateState.EXPIRED
     if ends_at - now <= timedelta(days=days):
         return CertificateState.EXPIRING
-    return CertificateState.GOOD if snapshot.configured else CertificateState.MISCONFIGURED
+    sound = snapshot.configured and not snapshot.problems
+    return CertificateState.GOOD if sound else CertificateState.MISCONFIGURED
 
 
 def missing_records(snapshot: CertificateSnapshot) -> tuple[str, ...]:
