@@ -1,17 +1,19 @@
-"""Certificates as a table with what is wrong below it, and as data."""
+"""Certificates as lines with what is wrong below each, and as data."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from rotator.cli.text import from_now, say, show
+from rotator.cli.text import console, from_now, say, show_lines
 from rotator.domain.certificate_alarms import Recheck
 from rotator.domain.durations import rough_duration
 from rotator.domain.posture.certificate import (
+    Api,
     ApiView,
     CertificateSnapshot,
     CertificateState,
@@ -25,7 +27,7 @@ from rotator.domain.posture.handshake import Reach, covers
 from rotator.engine.certificates.look import Unread
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 _STYLES: Final = {
     CertificateState.EXPIRED: "bold red",
@@ -35,6 +37,8 @@ _STYLES: Final = {
     CertificateState.UNREAD: "yellow",
     CertificateState.GOOD: "green",
 }
+_INDENT: Final = 15
+_LONGEST_NAME, _LONGEST_APP = 48, 24
 _REACHES: Final = {
     Reach.NOT_TRIED: "not tried",
     Reach.UNRESOLVED: "no address",
@@ -60,20 +64,57 @@ def show_seen(
     due: Mapping[str, datetime | None],
     now: datetime,
 ) -> None:
-    """The table, what is wrong with each hostname and what helps, and a summary."""
-    ordered = sorted(seen, key=_rank)
-    if ordered:
-        show(_table(ordered, now))
-    for each in ordered:
-        for finding in each.findings:
-            say(f"! {finding.severity.word}: {finding.message}")
-            say(f"  → {finding.mend}")
-        if each.recheck.at is not None and _is_near(each, now):
-            at = "at its next look" if each.recheck.due else from_now(each.recheck.at, now)
-            say(f"  the daemon asks Fly to look at {each.snapshot.hostname} again {at}")
+    """A line for each hostname, the worst first, with what is said of it below, and a summary."""
+    width = console().width
+    if seen:
+        show_lines(_lines(sorted(seen, key=_rank), now, width))
+        say()
     for slug in organizations:
         say(_summary(slug, [each for each in seen if each.snapshot.organization == slug], now))
         say(f"  {_next_look(due.get(slug), now)}")
+
+
+def _lines(seen: Sequence[Seen], now: datetime, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    names = max(8, *(len(each.snapshot.hostname) for each in seen))
+    apps = max(3, *(len(each.snapshot.app) for each in seen))
+    names, apps = min(names, _LONGEST_NAME), min(apps, _LONGEST_APP)
+    head = f"{'state':<{_INDENT}}{'hostname':<{names}}  {'app':<{apps}}  {'ends':<8}  issuer"
+    yield Text(head, "bold")
+    for each in seen:
+        snapshot = each.snapshot
+        state = state_of(snapshot, now, each.days)
+        line = Text(f"{state.value:<{_INDENT}}", _STYLES[state])
+        rest = f"{snapshot.hostname:<{names}}  {snapshot.app:<{apps}}"
+        line.append(f"{rest}  {_ends(snapshot.ends_at, now):<8}  {_issuer(snapshot)}", "default")
+        yield line
+        for told, style, hang in _below(each, now):
+            room = max(20, width - _INDENT - hang)
+            folded = textwrap.wrap(told, room, break_on_hyphens=False, break_long_words=False)
+            for number, part in enumerate(folded):
+                yield Text(" " * (_INDENT + (hang if number else 0)) + part, style)
+
+
+def _below(seen: Seen, now: datetime) -> Iterator[tuple[str, str, int]]:
+    """What is said of a hostname: a text, its style, and how far its further lines hang in."""
+    yield "; ".join(_said(seen.snapshot, now)), "dim", 0
+    for finding in seen.findings:
+        message = finding.message.removeprefix(f"{seen.snapshot.hostname}: ")
+        yield f"! {finding.severity.word}: {message}", "", 2
+        yield f"  → {finding.mend}", "", 4
+    if seen.recheck.at is not None and _is_near(seen, now):
+        at = "at its next look" if seen.recheck.due else from_now(seen.recheck.at, now)
+        yield f"the daemon asks Fly to look again {at}", "", 0
+
+
+def _said(snapshot: CertificateSnapshot, now: datetime) -> Iterator[str]:
+    """What both APIs and the handshake say."""
+    machines = _api(snapshot.machines, unread=Api.MACHINES in snapshot.unread, now=now)
+    graphql = _api(snapshot.graphql, unread=Api.GRAPHQL in snapshot.unread, now=now)
+    yield f"Machines API: {machines}"
+    yield f"GraphQL: {'the same' if machines == graphql else graphql}"
+    yield f"handshake: {_handshake(snapshot, now)}"
 
 
 def _next_look(at: datetime | None, now: datetime) -> str:
@@ -94,32 +135,8 @@ def _rank(seen: Seen) -> tuple[int, str, str]:
     return (-worst, seen.snapshot.app, seen.snapshot.hostname)
 
 
-def _table(seen: Sequence[Seen], now: datetime) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("hostname", overflow="fold")
-    table.add_column("app", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("issuer", overflow="fold")
-    for column in ("ends", "Machines API", "GraphQL", "handshake"):
-        table.add_column(column, overflow="fold")
-    for each in seen:
-        snapshot = each.snapshot
-        state = state_of(snapshot, now, each.days)
-        table.add_row(
-            escape(snapshot.hostname),
-            snapshot.app,
-            f"[{_STYLES[state]}]{state.value}[/]",
-            escape(_issuer(snapshot)),
-            from_now(snapshot.ends_at, now).removeprefix("in ") if snapshot.ends_at else "-",
-            _api(snapshot.machines, unread="Machines API" in snapshot.unread, now=now),
-            _api(snapshot.graphql, unread="GraphQL" in snapshot.unread, now=now),
-            escape(_handshake(snapshot, now)),
-        )
-    return table
+def _ends(at: datetime | None, now: datetime) -> str:
+    return from_now(at, now).removeprefix("in ") if at is not None else "-"
 
 
 def _issuer(snapshot: CertificateSnapshot) -> str:
@@ -134,7 +151,7 @@ def _api(view: ApiView | None, *, unread: bool, now: datetime) -> str:
     if view is None:
         return "did not answer" if unread else "has it not"
     ends = min((each.expires_at for each in view.issued), default=None)
-    told = "nothing issued" if ends is None else from_now(ends, now).removeprefix("in ")
+    told = "nothing issued" if ends is None else f"ends {from_now(ends, now)}"
     return f"{told}, DNS {'right' if view.configured else 'wrong'}"
 
 
@@ -152,8 +169,7 @@ def _handshake(snapshot: CertificateSnapshot, now: datetime) -> str:
         verdict = "chain broken"
     else:
         verdict = "as Fly says" if is_as_issued(snapshot) else "another one"
-    left = from_now(served.not_after, now).removeprefix("in ")
-    return f"{verdict}, {left}, {shaken.version}"
+    return f"{verdict}, ends {from_now(served.not_after, now)}, {shaken.version}"
 
 
 def _summary(slug: str, seen: Sequence[Seen], now: datetime) -> str:

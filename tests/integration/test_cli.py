@@ -372,6 +372,6 @@ def test_certificates_are_watched_by_the_daemon_and_shown(
         )
     ]
     out = project.must("certificates", "--app", "jobs")
-    assert "! high: late.example.com: it expires in 9d" in out
-    assert "  → fly certs check late.example.com --app jobs" in out
-    assert "the daemon asks Fly to look at late.example.com again in 59m" in out
+    assert "! high: it expires in 9d" in out
+    assert "→ fly certs check late.example.com --app jobs" in out
+    assert "the daemon asks Fly to look again in 59m" in out

@@ -24,6 +24,11 @@ def seen(snapshot: CertificateSnapshot) -> Seen:
     return Seen(snapshot, 14, found, next_recheck(snapshot, [NOW], NOW, 14))
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def printed(capsys: pytest.CaptureFixture[str], *snapshots: CertificateSnapshot) -> str:
     due = {"acme": NOW + timedelta(hours=3)}
     show_seen([seen(each) for each in snapshots], ["acme"], due, NOW)
@@ -33,27 +38,36 @@ def printed(capsys: pytest.CaptureFixture[str], *snapshots: CertificateSnapshot)
 @pytest.mark.parametrize(
     ("snapshot", "told"),
     [
-        (a_hostname(handshake=shown()), "good Let's Encrypt 60d 60d, DNS right 60d, DNS right"),
-        (a_hostname(handshake=shown()), "as Fly says, 60d, TLSv1.3"),
-        (a_hostname(handshake=shown(30)), "another one, 30d, TLSv1.3"),
-        (a_hostname(handshake=shown(60, "x.org")), "wrong name, 60d, TLSv1.3"),
-        (a_hostname(handshake=shown(chain_problem="self-signed")), "chain broken, 60d"),
-        (a_hostname(), "off"),
+        (a_hostname(handshake=shown()), "good www.example.com web 60d Let's Encrypt"),
+        (
+            a_hostname(handshake=shown()),
+            "API: ends in 60d, DNS right; GraphQL: the same; handshake: as Fly says, ends in 60d",
+        ),
+        (a_hostname(handshake=shown(30)), "another one, ends in 30d, TLSv1.3"),
+        (a_hostname(handshake=shown(60, "x.org")), "wrong name, ends in 60d, TLSv1.3"),
+        (a_hostname(handshake=shown(chain_problem="self-signed")), "chain broken, ends in 60d"),
+        (a_hostname(), "handshake: off"),
         (
             a_hostname(handshake=Handshake(Reach.UNREACHABLE, NOW, "it did not answer in time")),
             "unreachable: it did not answer in time",
         ),
-        (a_hostname(a_view(None)), "not-issued - - nothing issued, DNS right"),
+        (
+            a_hostname(a_view(None)),
+            "web - - Machines API: nothing issued, DNS right",
+        ),
         (
             a_hostname(a_view(None, more=issued(90, Source.CUSTOM))),
-            "Let's Encrypt (imported) 90d",
+            "90d Let's Encrypt (imported)",
         ),
         (
             CertificateSnapshot("acme", "web", HOST, None, a_view(), frozenset({Api.MACHINES})),
-            "60d did not answer 60d, DNS right",
+            "Machines API: did not answer; GraphQL: ends in 60d, DNS right",
         ),
-        (CertificateSnapshot("acme", "web", HOST, a_view(), None), "60d, DNS right has it not"),
-        (a_hostname(a_view(9)), "! high: www.example.com: it expires in 9d"),
+        (
+            CertificateSnapshot("acme", "web", HOST, a_view(), None),
+            "right; GraphQL: has it not",
+        ),
+        (a_hostname(a_view(9)), "! high: it expires in 9d"),
         (a_hostname(a_view(9)), "again in 1h"),
         (a_hostname(), "acme: 1 hostname: 1 good the daemon looks next in 3h"),
         (a_hostname(host="[red]x.example.com"), "[red]x.example.com"),
