@@ -96,8 +96,9 @@ class TlsHandshakes:
     async def shake(self, hostname: str) -> Handshake:
         """See `TlsProber`."""
         begun = Handshake(Reach.NOT_TRIED, self._clock.now())
-        if hostname.startswith("*."):
-            return replace(begun, why="a wildcard is no one name to connect to")
+        if not hostname or hostname.startswith("*."):
+            # An empty name would make asyncio ask for, and verify, none at all.
+            return replace(begun, why="it is no one name to connect to")
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 addresses = await self._resolve(hostname)
@@ -158,6 +159,8 @@ class TlsHandshakes:
             return replace(begun, reach=Reach.NO_TLS, why="the connection broke off")
         except (OSError, TimeoutError) as error:
             return replace(begun, reach=Reach.UNREACHABLE, why=_why_unreachable(error))
+        except ValueError:
+            return replace(begun, reach=Reach.NOT_TRIED, why="it is no name that TLS can ask for")
         try:
             return _read(begun, writer.get_extra_info("ssl_object"))
         except ValueError as error:

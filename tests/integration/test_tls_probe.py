@@ -166,6 +166,13 @@ def test_flys_addresses_are_public(address: str) -> None:
     assert tls_probe.is_public(tls_probe.ipaddress.ip_address(address))
 
 
+@pytest.mark.parametrize("name", [".example.com", "a" * 70 + ".example.com", "\u00fc..com", ""])
+async def test_what_is_no_name_is_a_state_too(tmp_path: Path, name: str) -> None:
+    async with serving(tmp_path, authority().issue(HOST)) as served:
+        found = await shaken(tmp_path, served, name)
+    assert found.reach is Reach.NOT_TRIED
+
+
 async def test_a_name_that_does_not_resolve_and_a_wildcard_are_states(tmp_path: Path) -> None:
     def unknown(_: str) -> list[str]:
         raise OSError("no such name")

@@ -11,6 +11,7 @@ import pytest
 
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.posture.certificate import CertificateState
+from rotator.domain.posture.certificate_port import CheckAnswer
 from rotator.domain.posture.finding import Topic
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
@@ -132,7 +133,12 @@ def test_a_renewal_that_is_stuck_goes_on_after_rechecks_that_come_later_and_late
     tell(story)
 
 
-def test_a_worker_that_dies_between_intent_and_outcome_costs_a_try_and_no_more() -> None:
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_worker_that_dies_between_intent_and_outcome_costs_a_try_and_no_more(
+    asked: bool,
+) -> None:
+    """Either the call was not sent any more, or it was, and its outcome is not committed."""
+
     async def story(s: Story) -> None:
         late = a_certificate(s, "late.example.com", days=10)
         late.stuck, late.checks_needed = True, 3
@@ -140,28 +146,28 @@ def test_a_worker_that_dies_between_intent_and_outcome_costs_a_try_and_no_more()
         dying = watching(s, life=life)
         ask = dying.eyes.reader.check
 
-        async def die(app: str, hostname: str) -> object:
+        async def die(app: str, hostname: str) -> CheckAnswer:
+            life.over = not asked
+            answer = await ask(app, hostname)
             life.over = True
-            return await ask(app, hostname)
+            return answer
 
-        dying.eyes.reader.check = die  # type: ignore[assignment, method-assign]
+        dying.eyes.reader.check = die  # type: ignore[method-assign]
         with pytest.raises(asyncio.CancelledError):
             await dying.run(["acme"])
-        assert (len(late.checks), len(await told(s, Action.CERTIFICATE_CHECKING))) == (0, 1)
+        assert len(late.checks) == int(asked)
+        assert len(await told(s, Action.CERTIFICATE_CHECKING)) == 1
         assert await told(s, Action.CERTIFICATE_CHECKED) == []
 
         watch = watching(s)
         assert not (await watch.run(["acme"])).looked
         await live(s, watch, 2)
         outcomes = await told(s, Action.CERTIFICATE_CHECKED)
-        assert [e.outcome for e in outcomes] == [Outcome.UNKNOWN, *[Outcome.OK] * 3]
-        assert [e.detail["attempt"] for e in await told(s, Action.CERTIFICATE_CHECKING)] == [
-            "1",
-            "2",
-            "3",
-            "4",
-        ]
+        intents = await told(s, Action.CERTIFICATE_CHECKING)
+        assert [e.outcome for e in outcomes] == [Outcome.UNKNOWN, *[Outcome.OK] * (3 - asked)]
+        assert [e.detail["attempt"] for e in intents] == ["1", "2", "3", "4"][: 4 - asked]
         assert len(late.checks) == 3
+        assert outcomes[-1].reason == "Fly has renewed the certificate"
 
     tell(story)
 
@@ -171,15 +177,15 @@ def test_two_daemons_and_restarts_look_and_ask_as_often_as_one() -> None:
         late = a_certificate(s, "late.example.com", days=10)
         late.stuck, late.checks_needed = True, 99
         for _ in range(5):
-            for watch in (watching(s), watching(s)):
-                await watch.run(["acme"])
+            await asyncio.gather(*(watching(s).run(["acme"]) for _ in range(2)))
         assert len(late.checks) == 1
+        assert len(await told(s, Action.CERTIFICATE_EXPIRING)) == 1
         again = await watching(s).run(["acme"])
         assert not again.looked
         # A daemon that has just begun knows how things stand all the same.
         assert again.states[CertificateState.EXPIRING] == 1
 
-    tell(story)
+    tell(story, on_disk=True)
 
 
 def test_an_answer_that_is_lost_is_told_as_unknown_and_not_asked_for_at_once() -> None:

@@ -48,6 +48,10 @@ CASES = {
         a_hostname(a_view(89.999), a_view(30), handshake=shown(30)),
         [],
     ),
+    "renewed a minute ago, for half as long": (
+        a_hostname(a_view(44.999), a_view(15), handshake=shown(15, life_days=45)),
+        [],
+    ),
     "at its time of renewal": (a_hostname(a_view(29.5)), []),
     "late, yet outside the policy": (a_hostname(a_view(20)), []),
     "late": (a_hostname(a_view(13)), ["expiring"]),

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from rotator.domain.posture.handshake import Handshake, Reach, covers
+from rotator.domain.posture.handshake import Handshake, covers
 
 SAME_END: Final = timedelta(hours=1)
 """Ends that differ by less are told in other words, not other certificates."""
 FLY_LIFE: Final = timedelta(days=90)
+"""How long a certificate of Let's Encrypt lives, unless one that is served says otherwise."""
 LAG: Final = timedelta(days=1)
 """How long a renewed certificate may need to be served everywhere, or listed by both APIs."""
 ISSUING: Final = timedelta(hours=1)
@@ -315,14 +316,12 @@ def is_as_issued(snapshot: CertificateSnapshot) -> bool | None:
 
 def just_renewed(snapshot: CertificateSnapshot, now: datetime) -> bool:
     """Whether one of Fly's own certificates is so new that the one before may still show. It is
-    known by its end: what Let's Encrypt issues for Fly lives 90 days."""
+    known by its end, and by how long such certificates live."""
+    shaken, life = snapshot.handshake, FLY_LIFE
+    if shaken is not None and shaken.served is not None:
+        life = min(life, shaken.served.life)
     own = [each.expires_at for each in snapshot.issued if each.source is Source.FLY]
-    return any(end - FLY_LIFE > now - LAG for end in own)
-
-
-def was_shaken(snapshot: CertificateSnapshot) -> bool:
-    """Whether a handshake came to its end."""
-    return snapshot.handshake is not None and snapshot.handshake.reach is Reach.SHAKEN
+    return any(end - life > now - LAG for end in own)
 
 
 def _day(at: datetime) -> str:
