@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from rotator.cli.text import console, from_now, say, show_lines
-from rotator.domain.certificate_alarms import Recheck
+from rotator.domain.certificate_alarms import CertificateAlarm, Recheck
 from rotator.domain.durations import rough_duration
 from rotator.domain.posture.certificate import (
     Api,
@@ -24,6 +24,7 @@ from rotator.domain.posture.certificate import (
 )
 from rotator.domain.posture.finding import Finding
 from rotator.domain.posture.handshake import Reach, covers
+from rotator.domain.posture.rules_certificates import CUSTOM_EXPIRING, EXPIRED, EXPIRING
 from rotator.engine.certificates.look import Unread
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _STYLES: Final = {
 }
 _INDENT: Final = 15
 _LONGEST_NAME, _LONGEST_APP = 48, 24
+_ENDS: Final = frozenset({EXPIRED, EXPIRING, CUSTOM_EXPIRING})
+"""Rules that say what an alarm says."""
 _REACHES: Final = {
     Reach.NOT_TRIED: "not tried",
     Reach.UNRESOLVED: "no address",
@@ -56,6 +59,7 @@ class Seen:
     days: int
     findings: tuple[Finding, ...]
     recheck: Recheck
+    alarm: CertificateAlarm | None = None
 
 
 def show_seen(
@@ -99,6 +103,9 @@ def _lines(seen: Sequence[Seen], now: datetime, width: int) -> Iterator[Text]:
 def _below(seen: Seen, now: datetime) -> Iterator[tuple[str, str, int]]:
     """What is said of a hostname: a text, its style, and how far its further lines hang in."""
     yield "; ".join(_said(seen.snapshot, now)), "dim", 0
+    if seen.alarm is not None and not _ENDS & {each.rule for each in seen.findings}:
+        yield f"! {seen.alarm.sentence}", "", 2
+        yield f"  → {seen.alarm.command}", "", 4
     for finding in seen.findings:
         message = finding.message.removeprefix(f"{seen.snapshot.hostname}: ")
         yield f"! {finding.severity.word}: {message}", "", 2
@@ -212,6 +219,7 @@ def _data(seen: Seen, now: datetime) -> dict[str, object]:
         "disagreements": disagreements(snapshot, now),
         "handshake": snapshot.handshake,
         "as_issued": is_as_issued(snapshot),
+        "alarm": seen.alarm,
         "findings": [
             {
                 "rule": each.rule.id,

@@ -17,6 +17,7 @@ from rotator.domain.posture.certificate import (
     CertificateState,
     Source,
     is_as_issued,
+    just_renewed,
     missing_records,
 )
 
@@ -44,31 +45,68 @@ MOST_CHECKS_A_DAY_IN_ALL: Final = 20
 DAY: Final = timedelta(days=1)
 
 
+SERVED_STAGES: Final = STAGES[:4]
+"""Those of a certificate that is served and that Fly does not have: who renews it, and when, nobody
+tells, so it is told later."""
+
+
 @dataclass(frozen=True)
 class CertificateAlarm:
-    """One alarm, told once for each `stage`; `command` is what helps."""
+    """One alarm, told once for each `stage`; `command` is what helps. `served` says that it is
+    about what a handshake showed, and not about what Fly has."""
 
     state: CertificateState
     stage: str
     sentence: str
     command: str
+    ends_at: datetime
+    served: bool = False
 
 
 def alarm_of(snapshot: CertificateSnapshot, now: datetime) -> CertificateAlarm | None:
-    """The alarm that stands, if any."""
+    """The alarm that stands, if any: of what Fly has, or of what is served and ends earlier."""
+    found = [each for each in (_of_fly(snapshot, now), _of_served(snapshot, now)) if each]
+    return min(found, key=lambda each: each.ends_at, default=None)
+
+
+def _of_fly(snapshot: CertificateSnapshot, now: datetime) -> CertificateAlarm | None:
     ends_at = snapshot.ends_at
     if ends_at is None or not is_late(snapshot, now):
         return None
-    left = ends_at - now
-    stage = next(stage for stage in STAGES if left <= stage)
-    told = f"{end_key(ends_at)} {format_duration(stage)}"
     whose = "the imported certificate" if snapshot.source is Source.CUSTOM else "the certificate"
-    name = f"{whose} of {snapshot.hostname}"
+    name, nobody = f"{whose} of {snapshot.hostname}", _nobody(snapshot)
+    state, stage, when = _nearness(ends_at, now, STAGES)
+    return CertificateAlarm(
+        state, stage, f"{name} {when}, and {nobody}", mend_of(snapshot), ends_at
+    )
+
+
+def _of_served(snapshot: CertificateSnapshot, now: datetime) -> CertificateAlarm | None:
+    """Visitors see one that Fly does not have: of a proxy, of another host, or an old one."""
+    shaken = snapshot.handshake
+    if shaken is None or shaken.served is None or just_renewed(snapshot, now):
+        return None
+    ends_at = shaken.served.not_after
+    if is_as_issued(snapshot) is not False or ends_at - now > SERVED_STAGES[-1]:
+        return None
+    state, stage, when = _nearness(ends_at, now, SERVED_STAGES)
+    sentence = (
+        f"the certificate that {shaken.address} serves for {snapshot.hostname} {when}, and it is "
+        f"none that Fly has: {shaken.served.issuer} issued it"
+    )
+    command = f"fly certs setup {snapshot.hostname} --app {snapshot.app}"
+    return CertificateAlarm(state, f"{stage} served", sentence, command, ends_at, served=True)
+
+
+def _nearness(
+    ends_at: datetime, now: datetime, stages: Sequence[timedelta]
+) -> tuple[CertificateState, str, str]:
+    """State and stage of an end that is within the longest stage, and how far it is in words."""
+    left = ends_at - now
+    stage = f"{end_key(ends_at)} {format_duration(next(s for s in stages if left <= s))}"
     if left <= timedelta(0):
-        sentence = f"{name} expired {rough_duration(left)} ago, and {_nobody(snapshot)}"
-        return CertificateAlarm(CertificateState.EXPIRED, told, sentence, mend_of(snapshot))
-    sentence = f"{name} expires in {rough_duration(left)}, and {_nobody(snapshot)}"
-    return CertificateAlarm(CertificateState.EXPIRING, told, sentence, mend_of(snapshot))
+        return CertificateState.EXPIRED, stage, f"expired {rough_duration(left)} ago"
+    return CertificateState.EXPIRING, stage, f"expires in {rough_duration(left)}"
 
 
 def end_key(ends_at: datetime) -> str:

@@ -81,7 +81,7 @@ DETAILS: Final[Mapping[str, EventField]] = {
     "written_at": EventField(_T.TIME, "when that was"),
     "writes": EventField(_T.NUMBER, "how often two writers have undone each other by then"),
     "stage": EventField(_T.TEXT, "value or end, and how near it, that an alarm was told for"),
-    "source": EventField(_T.NAME, "who renews a certificate; what a manifest was read from"),
+    "source": EventField(_T.NAME, "where a certificate, or a manifest, is from"),
     "next": EventField(_T.TEXT, "command or record that helps"),
     "would": EventField(_T.TEXT, "steps that rotator would take if it did not only observe"),
     "mode": EventField(_T.NAME, "normal or emergency"),

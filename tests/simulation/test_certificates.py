@@ -13,6 +13,7 @@ from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.posture.certificate import CertificateState
 from rotator.domain.posture.certificate_port import CheckAnswer
 from rotator.domain.posture.finding import Topic
+from rotator.domain.posture.handshake import Handshake, Reach, ServedCertificate
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
 from rotator.engine.certificates import recheck
@@ -201,6 +202,46 @@ def test_an_answer_that_is_lost_is_told_as_unknown_and_not_asked_for_at_once() -
         assert len(late.checks) == 1
         assert late.expires_at > s.world.clock.now() + timedelta(days=80)
         assert len(await told(s, Action.CERTIFICATE_RENEWED)) == 1
+
+    tell(story)
+
+
+class Visitor:
+    """Sees what a test says, or nothing."""
+
+    def __init__(self, s: Story) -> None:
+        self.clock, self.ends_at = s.world.clock, s.world.clock.now() + 20 * DAY
+        self.reached = True
+
+    async def shake(self, hostname: str) -> Handshake:
+        now = self.clock.now()
+        if not self.reached:
+            return Handshake(Reach.UNREACHABLE, now, "no route")
+        begun = self.ends_at - 90 * DAY
+        served = ServedCertificate((hostname,), begun, self.ends_at, "CDN", "rsa", "0" * 64)
+        return Handshake(Reach.SHAKEN, now, address="203.0.113.9", served=served)
+
+
+def test_the_end_of_what_visitors_see_is_told_also_where_fly_has_another_one() -> None:
+    async def story(s: Story) -> None:
+        visitor, quiet = Visitor(s), watching(s)
+        watch = replace(quiet, eyes=replace(quiet.eyes, prober=visitor))
+        await live(s, watch, 14)
+        visitor.reached = False
+        await live(s, watch, 2)
+        name = "certificate:web.example.com"
+        expiring = await told(s, Action.CERTIFICATE_EXPIRING)
+        assert [(e.target, e.detail["stage"][11:]) for e in expiring] == [
+            (name, "2w served"),
+            (name, "1w served"),
+        ]
+        assert expiring[0].detail["expires_at"] == visitor.ends_at.isoformat()
+        # That nobody answers is no good news.
+        assert await told(s, Action.CERTIFICATE_RENEWED) == []
+        visitor.reached, visitor.ends_at = True, visitor.ends_at + 90 * DAY
+        await live(s, watch, 2)
+        assert len(await told(s, Action.CERTIFICATE_RENEWED)) == 1
+        assert await told(s, Action.CERTIFICATE_CHECKING) == []
 
     tell(story)
 

@@ -58,6 +58,27 @@ def test_an_alarm_says_what_keeps_fly_from_renewing_and_what_helps() -> None:
     assert alarm.command.startswith("set www.example.com CNAME web.fly.dev; then fly certs check")
 
 
+@pytest.mark.parametrize(
+    ("snapshot", "stage"),
+    [
+        (a_hostname(handshake=shown(20)), None),
+        (a_hostname(handshake=shown(13)), "2026-06-14 2w served"),
+        (a_hostname(handshake=shown(-1)), "2026-05-31 0s served"),
+        (a_hostname(a_view(5), handshake=shown(13)), "2026-06-06 1w"),
+        (a_hostname(a_view(13), handshake=shown(13)), "2026-06-14 2w"),
+        (a_hostname(a_view(89.9), handshake=shown(13)), None),
+    ],
+)
+def test_what_is_served_and_is_none_of_flys_is_told_too(
+    snapshot: CertificateSnapshot, stage: str | None
+) -> None:
+    alarm = alarm_of(snapshot, NOW)
+    assert (alarm.stage if alarm else None) == stage
+    if alarm is not None and alarm.served:
+        assert "that 66.241.124.10 serves for www.example.com" in alarm.sentence
+        assert alarm.command == "fly certs setup www.example.com --app web"
+
+
 def due_times(snapshot: CertificateSnapshot, hours: int) -> list[int]:
     """Hours from now at which Fly is asked, when each look may ask."""
     tries: list[datetime] = []

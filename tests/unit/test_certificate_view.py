@@ -9,7 +9,7 @@ import pytest
 
 from rotator.cli.certificate_view import Seen, as_data, show_seen
 from rotator.cli.text import print_json
-from rotator.domain.certificate_alarms import next_recheck
+from rotator.domain.certificate_alarms import alarm_of, next_recheck
 from rotator.domain.posture.certificate import Api, CertificateSnapshot, Source
 from rotator.domain.posture.handshake import Handshake, Reach
 from rotator.domain.posture.policy import PosturePolicy
@@ -21,7 +21,8 @@ from tests.unit.certificate_builders import HOST, a_hostname, a_view, issued, sh
 
 def seen(snapshot: CertificateSnapshot) -> Seen:
     found = tuple(findings(snapshot, PosturePolicy(), NOW))
-    return Seen(snapshot, 14, found, next_recheck(snapshot, [NOW], NOW, 14))
+    plan = next_recheck(snapshot, [NOW], NOW, 14)
+    return Seen(snapshot, 14, found, plan, alarm_of(snapshot, NOW))
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,7 @@ def printed(capsys: pytest.CaptureFixture[str], *snapshots: CertificateSnapshot)
         ),
         (a_hostname(a_view(9)), "! high: it expires in 9d"),
         (a_hostname(a_view(9)), "again in 1h"),
+        (a_hostname(a_view(20)), "! the certificate of www.example.com expires in 20d, and Fly"),
         (a_hostname(), "acme: 1 hostname: 1 good the daemon looks next in 3h"),
         (a_hostname(host="[red]x.example.com"), "[red]x.example.com"),
     ],
@@ -101,5 +103,6 @@ def test_scripts_get_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
         "certificate-expiring",
         "certificate-apis-disagree",
     }
+    assert row["alarm"]["stage"] == "2026-06-10 2w"
     assert row["recheck"]["at"] == "2026-06-01T13:00:00Z"
     assert data["unread"] == [{"organization": "acme", "app": "api", "why": "no"}]

@@ -314,6 +314,11 @@ def is_as_issued(snapshot: CertificateSnapshot) -> bool | None:
     )
 
 
+def is_shaken(snapshot: CertificateSnapshot) -> bool:
+    """Whether a handshake has shown what is served."""
+    return snapshot.handshake is not None and snapshot.handshake.served is not None
+
+
 def just_renewed(snapshot: CertificateSnapshot, now: datetime) -> bool:
     """Whether one of Fly's own certificates is so new that the one before may still show. It is
     known by its end, and by how long such certificates live."""

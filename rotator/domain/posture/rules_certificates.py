@@ -181,7 +181,7 @@ def findings(
         differing = "; ".join(disagreements(snapshot, now))
         if differing and not just_renewed(snapshot, now):
             yield _found(snapshot, DISAGREE, differing, _check(snapshot))
-    yield from _shown(snapshot, now)
+    yield from _shown(snapshot, policy, now)
 
 
 def _ends(snapshot: CertificateSnapshot, policy: PosturePolicy, now: datetime) -> Iterator[Finding]:
@@ -269,7 +269,9 @@ _MENDS: Final[dict[str, Callable[[CertificateSnapshot, list[Problem]], str]]] = 
 }
 
 
-def _shown(snapshot: CertificateSnapshot, now: datetime) -> Iterator[Finding]:
+def _shown(
+    snapshot: CertificateSnapshot, policy: PosturePolicy, now: datetime
+) -> Iterator[Finding]:
     """What a handshake has shown. One that was not reached says nothing."""
     shaken = snapshot.handshake
     if shaken is None:
@@ -294,7 +296,8 @@ def _shown(snapshot: CertificateSnapshot, now: datetime) -> Iterator[Finding]:
     if is_as_issued(snapshot) is False and not just_renewed(snapshot, now):
         own = ", ".join(sorted({f"{each.expires_at:%Y-%m-%d}" for each in snapshot.issued}))
         text = f"one that Fly does not have is served ({where}); Fly's end {own}"
-        yield _found(snapshot, OTHER_SERVED, text, _setup(snapshot))
+        near = served.not_after - now <= timedelta(days=policy.certificate_days)
+        yield _found(snapshot, OTHER_SERVED, text, _setup(snapshot), Risk.HIGH if near else None)
 
 
 def _chain_mend(snapshot: CertificateSnapshot) -> str:

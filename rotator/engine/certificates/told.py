@@ -14,7 +14,11 @@ from typing import Final
 from rotator.domain.certificate_alarms import CertificateAlarm, alarm_of, end_key
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import EventQuery, Unit
-from rotator.domain.posture.certificate import CertificateSnapshot, CertificateState
+from rotator.domain.posture.certificate import (
+    CertificateSnapshot,
+    CertificateState,
+    is_shaken,
+)
 from rotator.engine.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -23,6 +27,7 @@ _ACTIONS: Final[Mapping[CertificateState, Action]] = {
     CertificateState.EXPIRING: Action.CERTIFICATE_EXPIRING,
 }
 _TOLD: Final = ",".join(each.value for each in (*_ACTIONS.values(), Action.CERTIFICATE_RENEWED))
+_SERVED: Final = "served"
 REMEMBERED: Final = 20
 """The newest events of a hostname that are looked through for a stage."""
 
@@ -35,7 +40,9 @@ class News:
     action: Action
     stage: str
     sentence: str
+    ends_at: datetime
     command: str = ""
+    served: bool = False
 
 
 async def tell_ends(
@@ -60,8 +67,6 @@ async def tell_ends(
 
 
 async def _news(unit: Unit, snapshot: CertificateSnapshot, now: datetime) -> News | None:
-    if snapshot.ends_at is None:
-        return None
     query = EventQuery(app=snapshot.app, target=snapshot.subject, action=_TOLD, limit=REMEMBERED)
     before = [logged.event for logged in await unit.events(query)]
     alarm = alarm_of(snapshot, now)
@@ -70,19 +75,34 @@ async def _news(unit: Unit, snapshot: CertificateSnapshot, now: datetime) -> New
         return None if alarm.stage in known else _of_alarm(snapshot, alarm)
     if not before or before[0].action is Action.CERTIFICATE_RENEWED:
         return None
-    if before[0].detail.get("expires_at", "") >= snapshot.ends_at.isoformat():
-        return None
-    ends = f"{snapshot.ends_at:%Y-%m-%d}"
-    sentence = f"the certificate of {snapshot.hostname} was renewed, and ends {ends}"
-    return News(snapshot, Action.CERTIFICATE_RENEWED, end_key(snapshot.ends_at), sentence)
+    return _of_renewal(snapshot, before[0])
 
 
 def _of_alarm(snapshot: CertificateSnapshot, alarm: CertificateAlarm) -> News:
-    return News(snapshot, _ACTIONS[alarm.state], alarm.stage, alarm.sentence, alarm.command)
+    action = _ACTIONS[alarm.state]
+    return News(
+        snapshot, action, alarm.stage, alarm.sentence, alarm.ends_at, alarm.command, alarm.served
+    )
+
+
+def _of_renewal(snapshot: CertificateSnapshot, alarm: Event) -> News | None:
+    """The good news behind an alarm, once it is known to be over."""
+    if alarm.detail.get("source") == _SERVED and not is_shaken(snapshot):
+        return None
+    ends_at = snapshot.ends_at
+    if ends_at is None or alarm.detail.get("expires_at", "") >= ends_at.isoformat():
+        return None
+    sentence = f"the certificate of {snapshot.hostname} was renewed, and ends {ends_at:%Y-%m-%d}"
+    return News(snapshot, Action.CERTIFICATE_RENEWED, end_key(ends_at), sentence, ends_at)
 
 
 def _event(parts: Parts, news: News, now: datetime) -> Event:
-    detail = {"stage": news.stage, "next": news.command, "source": news.snapshot.source.value}
+    detail = {
+        "stage": news.stage,
+        "next": news.command,
+        "source": _SERVED if news.served else news.snapshot.source.value,
+        "expires_at": news.ends_at.isoformat(),
+    }
     return certificate_event(
         parts, news.snapshot, news.action, now, reason=news.sentence, detail=detail
     )
