@@ -173,6 +173,18 @@ async def test_what_is_no_name_is_a_state_too(tmp_path: Path, name: str) -> None
     assert found.reach is Reach.NOT_TRIED
 
 
+async def test_names_are_resolved_by_the_system(tmp_path: Path) -> None:
+    async with serving(tmp_path, authority().issue("localhost"), authority().between) as served:
+        near = TlsHandshakes(
+            SystemClock(), private_too=True, port=served.port, roots=roots_file(tmp_path)
+        )
+        found = await near.shake("localhost")
+        refused = await TlsHandshakes(SystemClock(), port=served.port).shake("localhost")
+    assert (found.reach, found.chain_problem, found.address) == (Reach.SHAKEN, "", "127.0.0.1")
+    assert (refused.reach, refused.served) == (Reach.FORBIDDEN, None)
+    assert "127.0.0.1" in refused.addresses
+
+
 async def test_a_name_that_does_not_resolve_and_a_wildcard_are_states(tmp_path: Path) -> None:
     def unknown(_: str) -> list[str]:
         raise OSError("no such name")
