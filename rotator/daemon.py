@@ -47,6 +47,7 @@ STREAM_SECONDS = 3
 REWRAP_SECONDS = 3600
 POSTURE_SECONDS = 60
 """So often it is seen whether a look is due; how often that is, the settings say."""
+CERTIFICATES_SECONDS = 60
 GRACE_SECONDS = 30
 
 
@@ -134,6 +135,16 @@ class Daemon:
                 id=name,
                 next_run_time=datetime.now(UTC),
             )
+        # Not at once, when much else is to be done; whether a look is due the database says.
+        seconds = min(CERTIFICATES_SECONDS, settings.certificate_seconds)
+        scheduler.add_job(
+            self._job,
+            "interval",
+            args=("certificates", self._certificates),
+            seconds=seconds,
+            id="certificates",
+            next_run_time=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
         return scheduler
 
     async def _job(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
@@ -195,6 +206,12 @@ class Daemon:
     async def _watch(self) -> None:
         watched = await watch_expiries(self._parts)
         self._metrics.watched(watched.standing)
+
+    async def _certificates(self) -> None:
+        """Look at certificates whose turn it is, tell ends, and ask about late renewals."""
+        manifest = self._rotator.manifest()
+        watched = await self._rotator.certificate_watch(manifest).run([manifest.organization])
+        self._metrics.certificates_seen(watched.states)
 
     async def _sign(self) -> None:
         if self._rotator.signer is not None:

@@ -10,6 +10,7 @@ import typer
 
 from rotator import __version__
 from rotator.cli.audit import audit, history
+from rotator.cli.certificates import certificates
 from rotator.cli.discover import discover
 from rotator.cli.drift import drift
 from rotator.cli.inventory import list_credentials, show
@@ -55,6 +56,7 @@ app.add_typer(audit, name="audit")
 app.command()(history)
 app.command()(report)
 app.add_typer(drift, name="drift")
+app.command()(certificates)
 app.add_typer(token, name="token")
 app.add_typer(keys, name="keys")
 app.add_typer(db, name="db")

@@ -173,6 +173,8 @@ def _entity_name(event: Event, mapped: Mapped) -> str:
         return event.detail.get("source", "manifest")
     if mapped.entity == "rollout":
         return event.app or mapped.entity
+    if mapped.entity == "certificate":
+        return event.target or mapped.entity
     return event.credential or mapped.entity
 
 

@@ -119,6 +119,8 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
     # Activities of findings have numbers of their own: create, update, close.
     **_findings(opened=1, reopened=2, changed=2, suppressed=2, resolved=3),
     Action.POSTURE_LOOKED: Mapped(OcsfClass.API_ACTIVITY, READ),
+    **_entity("certificate", expiring=OTHER, expired=OTHER, renewed=UPDATE),
+    **_calls("certificate", checking=UPDATE, checked=UPDATE),
     **_entity("leak", reported=READ, revoked=DELETE),
     **_entity("leftover", found=READ, revoked=DELETE),
     **_entity(
@@ -199,6 +201,7 @@ SEVERE: Final[Mapping[Action, int]] = {
     Action.ROTATION_PARKED: 4,
     Action.VERSION_GONE: 4,
     Action.VERSION_EXPIRED: 4,
+    Action.CERTIFICATE_EXPIRED: 4,
     Action.CREDENTIAL_TAINTED: 4,
     Action.LEAK_REPORTED: 4,
     Action.TARGET_CONTESTED: 4,
@@ -209,6 +212,7 @@ SEVERE: Final[Mapping[Action, int]] = {
     Action.ROTATION_UNDOING: 3,
     Action.CREDENTIAL_OVERDUE: 3,
     Action.VERSION_EXPIRING: 3,
+    Action.CERTIFICATE_EXPIRING: 3,
     Action.LEFTOVER_FOUND: 2,
     Action.ROTATION_RECOVERED: 2,
 }

@@ -16,6 +16,8 @@ from rotator.fly.auth import (
     releases_authorization,
 )
 from rotator.fly.authority import TokenAuthority
+from rotator.fly.certificate_lists import CertificateLists
+from rotator.fly.certificate_reading import FlyCertificates
 from rotator.fly.certificates import CertificatesApi
 from rotator.fly.clock_watch import ClockWatch
 from rotator.fly.counting import CallCounter
@@ -78,6 +80,7 @@ class FlyClient:
             narrower.number_of = self.fleet.number
         self.secrets = SecretsApi(machines)
         self.certificates = CertificatesApi(machines)
+        self.certificate_reading = FlyCertificates(self.certificates, CertificateLists(graphql))
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
         self.leaked = LeakedTokens(self.tokens)

@@ -66,6 +66,7 @@ class Manifest:
     specs: tuple[CredentialSpec, ...]
     digest: str
     posture: PosturePolicy = field(default_factory=PosturePolicy)
+    mode: CredentialMode = CredentialMode.ROTATE
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def parse_manifest(
     problems.raise_if_any()
     specs = [_derived(spec, kinds[spec.kind], specs) for spec in specs]
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Manifest(filename, organization, tuple(specs), digest, bounds)
+    return Manifest(filename, organization, tuple(specs), digest, bounds, mode=defaults.mode)
 
 
 def parse_target(text: str, where: str, targets: Mapping[str, TargetRules]) -> TargetSpec:

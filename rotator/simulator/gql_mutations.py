@@ -11,7 +11,7 @@ from typing import Final
 from rotator.fly import macaroon
 from rotator.fly.access import Access
 from rotator.fly.macaroon import CREATE, DELETE, WRITE
-from rotator.simulator import gql_people, ids, tokens
+from rotator.simulator import certificates, gql_people, ids, tokens
 from rotator.simulator.gql_certificates import certificate_view, hostname_check
 from rotator.simulator.gql_paging import refused
 from rotator.simulator.gql_views import WIRE_GUARD, Context, app_view, token_view
@@ -158,10 +158,12 @@ def check_certificate(context: Context, given: Json) -> Json:
     certificate = app.certificates.get(str(given["hostname"]))
     if certificate is None:
         raise refused("Could not find Certificate", "NOT_FOUND")
+    now = context.world.now()
+    certificates.check(certificate, now)
     return answer(
         given,
         app=app_view(context, app),
-        certificate=certificate_view(certificate),
+        certificate=certificate_view(certificate, now),
         check=hostname_check(certificate),
     )
 

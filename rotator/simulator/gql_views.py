@@ -12,6 +12,7 @@ from datetime import timedelta
 from rotator.fly.access import Access
 from rotator.fly.macaroon import READ
 from rotator.simulator import addresses, tokens
+from rotator.simulator.certificates import certificates_of
 from rotator.simulator.gql_certificates import certificate_view
 from rotator.simulator.gql_paging import connection, refused
 from rotator.simulator.gql_people import organization_fields, user_view
@@ -118,8 +119,10 @@ def app_view(context: Context, app: App) -> Json:
 
     def certificates(_: object, **args: object) -> Json:
         wanted = args.get("filter") or ""
-        found = [c for c in app.certificates.values() if str(wanted) in c.hostname]
-        return connection(found, certificate_view, args)
+        now = context.world.now()
+        every = certificates_of(app, now, "graphql")
+        found = [each for each in every if str(wanted) in each.hostname]
+        return connection(found, lambda each: certificate_view(each, now), args)
 
     def ip_addresses(_: object, **args: object) -> Json:
         return connection(addresses.graphql_views(app), lambda each: each, args)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rotator.domain.posture import (
+    rules_certificates,
     rules_config,
     rules_environment,
     rules_images,
@@ -30,6 +31,7 @@ _ALL: Final[tuple[tuple[Rule, ...], ...]] = (
     rules_machines.RULES,
     rules_network.RULES,
     rules_secrets.RULES,
+    rules_certificates.RULES,
 )
 """The rules of each module, in the order in which they are listed."""
 
