@@ -30,7 +30,7 @@ from tests.simulation.story import Story, tell
 from tests.simulation.virtual_time import BEGIN
 
 DAY = timedelta(days=1)
-MINUTE = timedelta(minutes=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 CHECKS = Match(method="POST", path="/v1/apps/*/check")
 
 
@@ -125,6 +125,10 @@ def test_a_renewal_that_is_stuck_goes_on_after_rechecks_that_come_later_and_late
         assert hours == [0, 1, 7, 31]
         assert [each.asked for each in found if each.asked] == [1, 1, 1, 1]
         outcomes = await told(s, Action.CERTIFICATE_CHECKED)
+        assert [each.detail.get("next", "")[:18] for each in outcomes] == [
+            *["Fly is asked again"] * 3,
+            "",
+        ]
         assert outcomes[-1].reason == "Fly has renewed the certificate"
         assert outcomes[-1].detail["evidence"] == f"it ends {late.expires_at:%Y-%m-%d}"
         assert len(await told(s, Action.CERTIFICATE_RENEWED)) == 1
@@ -246,6 +250,28 @@ def test_the_end_of_what_visitors_see_is_told_also_where_fly_has_another_one() -
     tell(story)
 
 
+def test_a_hostname_that_cant_be_read_again_goes_by_what_the_check_answered() -> None:
+    async def story(s: Story) -> None:
+        late = a_certificate(s, "late.example.com", "jobs", days=10)
+        late.stuck = True
+        watch = watching(s)
+        again = Match(method="GET", path="/v1/apps/jobs/certificates/late*")
+        check = watch.eyes.reader.check
+
+        async def and_then_nothing(app: str, hostname: str) -> CheckAnswer:
+            answer = await check(app, hostname)
+            s.world.fly.faults.add(Fault("refused", again, times=9, status=403))
+            return answer
+
+        watch.eyes.reader.check = and_then_nothing  # type: ignore[method-assign]
+        assert (await watch.run(["acme"])).asked == 1
+        (outcome,) = await told(s, Action.CERTIFICATE_CHECKED)
+        assert outcome.outcome is Outcome.OK
+        assert outcome.reason == "Fly has renewed the certificate"
+
+    tell(story)
+
+
 def test_fly_is_not_asked_more_often_in_a_day_than_an_organisation_may(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -276,6 +302,7 @@ def test_what_was_refused_or_is_turned_off_is_not_asked_for() -> None:
         first, *_ = await told(s, Action.CERTIFICATE_CHECKED)
         assert first.outcome is Outcome.FAILED
         assert "403" in first.detail["error"]
+        assert first.detail["next"] == f"Fly is asked again at {first.at + HOUR:%Y-%m-%d %H:%M}Z"
 
     tell(story)
 

@@ -66,48 +66,40 @@ class Rechecker:
             if self.parts.stopping.is_set():
                 break
             plan, tries = await self._intend(snapshot)
-            if not plan.due:
-                later += [plan.at] if plan.at is not None else []
-                continue
-            after = await self._ask(snapshot, tries + 1)
-            asked.append(after)
-        now = self.parts.clock.now()
-        for snapshot in asked:
-            async with self.parts.store.view() as unit:
-                plan = await self.plan(unit, snapshot, now)
+            if plan.due:
+                after, plan = await self._ask(snapshot, tries)
+                asked.append(after)
             later += [plan.at] if plan.at is not None else []
         return asked, min(later, default=None)
 
     async def plan(self, unit: Unit, snapshot: CertificateSnapshot, now: datetime) -> Recheck:
         """What becomes of a hostname's re-check."""
-        return self._plan(await _history(unit, snapshot), snapshot, now)
+        tries = _tries(await _history(unit, snapshot), snapshot)
+        return next_recheck(snapshot, tries, now, self.days)
 
-    def _plan(
-        self, history: Sequence[Event], snapshot: CertificateSnapshot, now: datetime
-    ) -> Recheck:
-        return next_recheck(snapshot, _tries(history, snapshot), now, self.days)
-
-    async def _intend(self, snapshot: CertificateSnapshot) -> tuple[Recheck, int]:
-        """Commit the intent, if one is due and within every limit."""
+    async def _intend(self, snapshot: CertificateSnapshot) -> tuple[Recheck, list[datetime]]:
+        """Commit the intent, if one is due and within every limit. Gives the tries, with it."""
         now = self.parts.clock.now()
-        if not next_recheck(snapshot, (), now, self.days).due:
-            return next_recheck(snapshot, (), now, self.days), 0
+        plan = next_recheck(snapshot, (), now, self.days)
+        if not plan.due:
+            return plan, []
         async with self.parts.store.unit() as unit:
             await unit.log_cursor(self.turn)
             history = await _history(unit, snapshot)
             open_since = _open_since(history)
             if open_since is not None and now - open_since < UNDER_WAY:
-                wait = Recheck(due=False, at=open_since + UNDER_WAY, why="a worker is asking")
-                return wait, 0
+                at = open_since + UNDER_WAY
+                return Recheck(due=False, at=at, why="a worker is asking"), []
             if open_since is not None:
                 await unit.append(self._left_open(snapshot, now))
-            plan = self._plan(history, snapshot, now)
-            tries = len(_tries(history, snapshot))
+            tries = _tries(history, snapshot)
+            plan = next_recheck(snapshot, tries, now, self.days)
             if plan.due and await self._is_full(unit, snapshot, now):
                 why = f"the organisation has had {MOST_CHECKS_A_DAY_IN_ALL} re-checks in a day"
                 plan = Recheck(due=False, at=now + timedelta(hours=1), why=why)
             if plan.due:
-                await unit.append(self._intent(snapshot, tries + 1, now))
+                tries.append(now)
+                await unit.append(self._intent(snapshot, len(tries), now))
         return plan, tries
 
     async def _is_full(self, unit: Unit, snapshot: CertificateSnapshot, now: datetime) -> bool:
@@ -119,21 +111,38 @@ class Rechecker:
         )
         return len(await unit.events(query)) >= MOST_CHECKS_A_DAY_IN_ALL
 
-    async def _ask(self, snapshot: CertificateSnapshot, attempt: int) -> CertificateSnapshot:
-        """Make the call, read the hostname again, and commit the outcome."""
-        answered = _Answered(snapshot)
-        try:
-            answer = await self.reader.check(snapshot.app, snapshot.hostname)
-            answered = replace(answered, request_id=answer.request_id)
-            answered = replace(answered, after=await self.reader.again(snapshot))
-        except RotatorError as error:
-            request_id = answered.request_id or error.request_id
-            answered = replace(answered, error=error, request_id=request_id)
-        event = self._outcome(snapshot, answered, attempt, self.parts.clock.now())
+    async def _ask(
+        self, snapshot: CertificateSnapshot, tries: Sequence[datetime]
+    ) -> tuple[CertificateSnapshot, Recheck]:
+        """Make the call, read the hostname again, and commit the outcome with what comes next."""
+        answered = await self._answered(snapshot)
+        now = self.parts.clock.now()
+        same = end_key_of(answered.after) == end_key_of(snapshot)
+        plan = next_recheck(answered.after, tries if same else (), now, self.days)
+        event = self._outcome(snapshot, answered, len(tries), now)
+        then = _then(plan) if same else ""
+        if then:
+            event = replace(event, detail={**event.detail, "next": then})
         async with self.parts.store.unit() as unit:
             await unit.append(event)
-        _log.info("%s: %s", snapshot.hostname, event.reason)
-        return answered.after
+        level = logging.INFO if answered.error is None else logging.WARNING
+        told = [event.reason, event.detail.get("error", ""), then]
+        _log.log(level, "%s: %s", snapshot.hostname, "; ".join(each for each in told if each))
+        return answered.after, plan
+
+    async def _answered(self, snapshot: CertificateSnapshot) -> _Answered:
+        try:
+            answer = await self.reader.check(snapshot.app, snapshot.hostname)
+        except RotatorError as error:
+            return _Answered(snapshot, error.request_id, error)
+        view = replace(answer.view, created_at=snapshot.created_at)
+        after = replace(snapshot, machines=view)
+        try:
+            after = await self.reader.again(snapshot)
+        except RotatorError:
+            # What the check itself has answered has to do.
+            _log.info("%s: could not be read again after its re-check", snapshot.hostname)
+        return _Answered(after, answer.request_id)
 
     def _intent(self, snapshot: CertificateSnapshot, attempt: int, now: datetime) -> Event:
         assert snapshot.ends_at is not None
@@ -200,6 +209,13 @@ def end_key_of(snapshot: CertificateSnapshot) -> str:
 def _still(after: CertificateSnapshot) -> str:
     told = "; ".join(f"{each.message} ({each.code})" for each in after.problems)
     return f"Fly was asked to look again, and has not renewed it yet{': ' + told if told else ''}"
+
+
+def _then(plan: Recheck) -> str:
+    """What rotator does next about a hostname that was not renewed."""
+    if plan.at is None:
+        return f"rotator asks no more: {plan.why}"
+    return f"Fly is asked again at {plan.at:%Y-%m-%d %H:%M}Z"
 
 
 async def _history(unit: Unit, snapshot: CertificateSnapshot) -> list[Event]:
