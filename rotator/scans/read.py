@@ -21,6 +21,7 @@ from rotator.scans.trivy import is_trivy, read_trivy
 MAX_BYTES: Final = 16 * 1024 * 1024
 """No report is larger: reading one takes several times as much memory for a moment."""
 MAX_FILES: Final = 2000
+MAX_TOTAL_BYTES: Final = 512 * 1024 * 1024
 MAX_ENTRIES: Final = 20_000
 """How much of a folder is looked at for them."""
 _SUFFIXES: Final = frozenset({".json", ".sarif", ".cdx"})
@@ -39,7 +40,7 @@ def read_report(text: bytes) -> ScanReport:
         NotAReport: it is no JSON, none of the four formats, or a field has another shape.
     """
     if len(text) > MAX_BYTES:
-        raise NotAReport(f"larger than {MAX_BYTES // 1024 // 1024} MiB")
+        raise NotAReport(f"larger than {_mib(MAX_BYTES)}")
     try:
         document: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -54,6 +55,10 @@ def read_report(text: bytes) -> ScanReport:
             except ValidationError as error:
                 raise NotAReport(_where(error)) from None
     raise NotAReport("none of SARIF, CycloneDX, and the JSON of Trivy and Grype")
+
+
+def _mib(count: int) -> str:
+    return f"{count // 1024 // 1024} MiB"
 
 
 def _where(error: ValidationError) -> str:
@@ -82,9 +87,13 @@ def read_folder(path: str) -> ReportFolder:
         ) from None
     reports: list[ScanReport] = []
     unreadable: list[Unreadable] = []
+    left = MAX_TOTAL_BYTES
     for file in files[:MAX_FILES]:
         name = clean(file.name if file == place else str(file.relative_to(place)))
         try:
+            left -= min(file.stat().st_size, MAX_BYTES)
+            if left < 0:
+                raise NotAReport(f"not read: the reports before it have {_mib(MAX_TOTAL_BYTES)}")
             reports.append(replace(_read_file(file), source=name))
         except NotAReport as error:
             unreadable.append(Unreadable(name, str(error)))

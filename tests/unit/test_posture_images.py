@@ -149,8 +149,7 @@ def test_an_image_by_tag_is_mended_by_the_digest_that_runs() -> None:
     )
     assert finding.severity is Risk.MEDIUM
     assert finding.mend == (
-        f'in fly.toml: [build] image = "registry-1.docker.io/library/postgres@{DIGEST}"; then fly '
-        "deploy --app web"
+        f'in fly.toml: [build] image = "postgres@{DIGEST}"; then fly deploy --app web'
     )
 
 

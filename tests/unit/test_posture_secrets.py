@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from rotator.domain.machines import MARK_SECRETS_VERSION
 from rotator.domain.posture.finding import Finding, Topic
 from rotator.domain.posture.policy import PosturePolicy
-from rotator.domain.posture.rules_environment import by_name, check_environment
+from rotator.domain.posture.rules_environment import ByName, by_name, check_environment
 from rotator.domain.posture.rules_secrets import RULES, Digests, check_secrets
 from rotator.domain.posture.running import OwnRecord, RunningApp, StandingSecret, TrackedSecret
+from rotator.domain.risk import Risk
 from tests.unit.builders import NOW
 from tests.unit.running_builders import WEB, a_secret, an_app, running, started
 
@@ -174,7 +175,7 @@ def test_plain_text_is_told_once_a_name_and_never_with_its_value() -> None:
         *(running(WEB, env={"API_KEY": CANARY, "PORT": "8080"}) for _ in range(3)),
         running(group="worker", env={"API_KEY": CANARY, "SECRET": ""}),
     )
-    (finding,) = check_environment(app, by_name)
+    (finding,) = check_environment(app, by_name, NOW)
     assert (finding.rule.id, finding.subject) == ("secret-in-live-env", "env:web/API_KEY")
     assert finding.rule.topic is Topic.CONFIG
     assert "group app, worker" in finding.message
@@ -183,9 +184,15 @@ def test_plain_text_is_told_once_a_name_and_never_with_its_value() -> None:
 
 def test_whatever_detector_is_given_decides() -> None:
     app = an_app(running(WEB, env={"PORT": "8080"}))
-    assert list(check_environment(app, lambda *_: None)) == []
-    (finding,) = check_environment(app, lambda name, value: f"{name} of {len(value)} letters")
-    assert finding.message.endswith("PORT of 4 letters")
+    assert list(check_environment(app, lambda *_: None, NOW)) == []
+
+    def detector(name: str, value: str, now: datetime) -> ByName:
+        assert (name, value, now) == ("PORT", "8080", NOW)
+        return ByName("a port", Risk.LOW)
+
+    (finding,) = check_environment(app, detector, NOW)
+    assert finding.message.endswith("PORT in plain text: a port")
+    assert finding.severity is Risk.LOW
 
 
 @pytest.mark.parametrize(
@@ -203,8 +210,8 @@ def test_whatever_detector_is_given_decides() -> None:
     ],
 )
 def test_the_plain_detector_goes_by_names_that_tell(name: str, found: bool) -> None:
-    assert (by_name(name, CANARY) is not None) is found
-    assert by_name(name, "short") is None
+    assert (by_name(name, CANARY, NOW) is not None) is found
+    assert by_name(name, "short", NOW) is None
 
 
 def test_every_rule_is_about_secrets() -> None:

@@ -282,6 +282,15 @@ def test_no_more_reports_are_read_than_there_is_a_limit_for(
     assert (len(folder.reports), folder.unreadable[0].why[:22]) == (2, "more than 2 reports: t")
 
 
+def test_a_folder_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        size = put(tmp_path, f"{number}.json", trivy()).stat().st_size
+    monkeypatch.setattr(reading, "MAX_TOTAL_BYTES", 2 * size)
+    folder = read_folder(str(tmp_path))
+    assert [each.source for each in folder.reports] == ["0.json", "1.json"]
+    assert [each.source for each in folder.unreadable] == ["2.json"]
+
+
 def installed(folder: Path, script: str, **environment: str) -> LocalScans:
     """A scanner that does what the script says."""
     for name in ("trivy", "grype"):

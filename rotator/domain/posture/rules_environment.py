@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
 
 from rotator.domain.posture.finding import Finding, Rule, Topic
 from rotator.domain.posture.running import RunningApp, named
 from rotator.domain.risk import Risk
 
-Detector = Callable[[str, str], str | None]
-"""What kind of secret a value is, in words, by its name and itself; None where it is none."""
+
+class Suspected(Protocol):
+    """What a value looks like. Holds no part of it."""
+
+    @property
+    def words(self) -> str:
+        """What kind of secret, for people."""
+        ...
+
+    @property
+    def risk(self) -> Risk:
+        """How bad it would be."""
+        ...
+
+
+Detector = Callable[[str, str, datetime], Suspected | None]
+"""What a value looks like, by its name, itself, and the time; None where it is no secret."""
 
 SECRET_IN_LIVE_ENV: Final = Rule(
     "secret-in-live-env",
@@ -34,19 +51,25 @@ _TOO_SHORT: Final = 8
 """A value as short as this is a flag or a placeholder rather than a secret."""
 
 
-def by_name(name: str, value: str) -> str | None:
-    """The plainest detector: by name alone. For want of a better one."""
-    if len(value) < _TOO_SHORT or not _TELLING.search(name):
-        return None
-    return "a secret by its name"
+@dataclass(frozen=True)
+class ByName:
+    """A secret that its name alone tells of."""
+
+    words: str = "a secret by its name"
+    risk: Risk = Risk.HIGH
 
 
-def check_environment(app: RunningApp, suspicious: Detector) -> Iterator[Finding]:
+def by_name(name: str, value: str, _now: datetime) -> ByName | None:
+    """The plainest detector, for want of a better one."""
+    return ByName() if len(value) >= _TOO_SHORT and _TELLING.search(name) else None
+
+
+def check_environment(app: RunningApp, suspicious: Detector, now: datetime) -> Iterator[Finding]:
     """Secrets in plain text, each name once for an app, whatever machines and groups have it."""
-    found: dict[str, tuple[str, set[str]]] = {}
+    found: dict[str, tuple[Suspected, set[str]]] = {}
     for machine in app.living:
         for variable in machine.variables:
-            kind = suspicious(variable.name, variable.value.reveal())
+            kind = suspicious(variable.name, variable.value.reveal(), now)
             if kind is not None:
                 _, groups = found.setdefault(variable.name, (kind, set()))
                 groups.add(machine.group)
@@ -55,7 +78,8 @@ def check_environment(app: RunningApp, suspicious: Detector) -> Iterator[Finding
             SECRET_IN_LIVE_ENV,
             f"env:{app.name}/{name}",
             f"machines of {app.name} (group {named(sorted(groups))}) have {name} in plain text: "
-            f"{kind}",
+            f"{kind.words}",
             f"fly secrets set {name}=NEW_VALUE --app {app.name} --stage; take {name} out of "
             f"fly.toml; then fly deploy --app {app.name}, and revoke the value that stood there",
+            kind.risk,
         )

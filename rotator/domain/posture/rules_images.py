@@ -179,7 +179,7 @@ def _by_tag(look: _Look) -> Iterator[Finding]:
         return
     image = moving[0]
     floating = image.tag in ("", "latest")
-    pinned = f"{image.name}@{image.digest or 'sha256:DIGEST'}"
+    pinned = f"{image.given}@{image.digest or 'sha256:DIGEST'}"
     yield look.found(
         BY_TAG,
         f"{look.whose} runs {image.given}, "

@@ -178,7 +178,10 @@ def _needs_dedicated(served: Sequence[Service]) -> bool:
     """Fly: a shared address tells apps apart by HTTP's host and TLS's server name, on 80 and
     443."""
     return any(
-        service.protocol != "tcp" or port.start not in _SHARED_PORTS or not port.handlers
+        service.protocol != "tcp"
+        or port.start not in _SHARED_PORTS
+        or port.start != port.end
+        or not port.handlers
         for service in served
         for port in service.ports
     )

@@ -103,7 +103,7 @@ class AppsInspector:
     ) -> Iterable[Finding]:
         """Hold an app against all rules."""
         record = scans.record()
-        yield from check_environment(app, self._suspicious)
+        yield from check_environment(app, self._suspicious, now)
         yield from check_secrets(app, own, policy, now)
         yield from check_network(app)
         yield from check_machines(app, own, record.by_digest, now)
