@@ -13,14 +13,14 @@ from typing import Final
 
 from rotator.config_files.positions import Lines
 from rotator.config_files.problem import FileProblem
-from rotator.domain.posture.config_file import Span
+from rotator.domain.posture.config_file import Comment, Span
 from rotator.domain.posture.dockerfile import Assignment, Dockerfile, Instruction, Stage, Word
 from rotator.domain.posture.words import words
 
 _DIRECTIVE: Final = re.compile(r"#[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(\S.*?)[ \t]*\r?\n?$")
 _KEYWORD: Final = re.compile(r"[ \t]*([A-Za-z]+)(?=[ \t]|$)")
 _FLAG: Final = re.compile(r"[ \t]*(--[a-z][a-z.-]*(?:=(?:\"[^\"]*\"|\S)*)?)(?=[ \t]|$)")
-_HEREDOC: Final = re.compile(r"(?<![<\w])[0-9]?<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_.]*)\2")
+_HEREDOC: Final = re.compile(r"[0-9]*<<(-?)([\"']?)([^\s\"'<]+)\2")
 _NAME: Final = re.compile(r"[^\s=]+")
 
 _KEYWORDS: Final = words(
@@ -38,7 +38,8 @@ def read_dockerfile(text: str, path: str) -> Dockerfile:
     """The file of a text. Raises FileProblem where Docker would refuse it."""
     arguments: list[Instruction] = []
     stages: list[tuple[Instruction, list[Instruction]]] = []
-    for instruction in _Reader(text).instructions():
+    reader = _Reader(text)
+    for instruction in reader.instructions():
         if instruction.keyword == "FROM":
             stages.append((instruction, []))
         elif stages:
@@ -50,7 +51,7 @@ def read_dockerfile(text: str, path: str) -> Dockerfile:
     if not stages:
         raise FileProblem("there is no FROM", 1, 1)
     made = tuple(_stage(number, start, rest) for number, (start, rest) in enumerate(stages))
-    return Dockerfile(path, tuple(arguments), made)
+    return Dockerfile(path, tuple(arguments), made, tuple(reader.comments))
 
 
 def _stage(number: int, start: Instruction, rest: list[Instruction]) -> Stage:
@@ -80,6 +81,7 @@ class _Reader:
         self._lines = Lines(text)
         self._at = 0
         self._escape = "\\"
+        self.comments: list[Comment] = []
 
     def instructions(self) -> Iterator[Instruction]:
         """Every instruction in the order of the file."""
@@ -87,6 +89,7 @@ class _Reader:
         while self._at < len(self._text):
             line = self._line()
             if not line.strip() or line.lstrip().startswith("#"):
+                self._comment(line)
                 self._at += len(line)
                 continue
             yield self._instruction(self._logical())
@@ -94,6 +97,13 @@ class _Reader:
     def _line(self) -> str:
         end = self._text.find("\n", self._at)
         return self._text[self._at : end + 1 if end >= 0 else len(self._text)]
+
+    def _comment(self, line: str) -> None:
+        """Keep the comment that the line at this place is."""
+        start = self._at + line.find("#") + 1
+        end = self._at + len(line.rstrip())
+        if "#" in line:
+            self.comments.append(Comment(self._text[start:end], self._lines.span(start - 1, end)))
 
     def _directives(self) -> None:
         while (match := _DIRECTIVE.match(self._line())) is not None:
@@ -114,6 +124,9 @@ class _Reader:
             self._at += len(line)
             bare = line.rstrip("\r\n")
             if text and (not bare.strip() or bare.lstrip().startswith("#")):
+                self._at = start
+                self._comment(line)
+                self._at += len(line)
                 continue
             kept = bare.rstrip()
             goes_on = kept.endswith(self._escape)
@@ -146,7 +159,7 @@ class _Reader:
         assignments: tuple[Assignment, ...] = ()
         if keyword in _ASSIGNING:
             assignments = self._assignments(keyword, logical, at, span)
-        body = self._bodies(text[at:], span) if keyword in _HEREDOCS else ""
+        body = self._bodies(logical, at, span) if keyword in _HEREDOCS else ""
         rest = text[at:].strip()
         return Instruction(keyword, tuple(flags), rest, split, assignments, body, span)
 
@@ -201,10 +214,22 @@ class _Reader:
             found.append(Assignment(key, value if equals else None, word.span))
         return tuple(found)
 
-    def _bodies(self, text: str, span: Span) -> str:
-        """The heredocs that a line opens; stops behind the last one."""
+    def _heredocs(self, text: str, at: int) -> Iterator[re.Match[str]]:
+        """The words that open a heredoc; one in quotes, or with something before it, opens none."""
+        while at < len(text):
+            if text[at] in " \t":
+                at += 1
+                continue
+            end, _ = self._word(text, at)
+            match = _HEREDOC.fullmatch(text, at, end)
+            if match is not None:
+                yield match
+            at = end
+
+    def _bodies(self, logical: _Logical, at: int, span: Span) -> str:
+        """What the heredocs of a line hold; stops behind the last one."""
         bodies: list[str] = []
-        for match in _HEREDOC.finditer(text):
+        for match in self._heredocs(logical.text, at):
             start = self._at
             while True:
                 if self._at >= len(self._text):

@@ -23,6 +23,8 @@ _CONFIG: Final = re.compile(
     r"(?:fly(?:[._-][\w.-]+)?|[\w-]+\.fly)\.(?:toml|json|ya?ml)", re.IGNORECASE
 )
 _EXACT: Final = frozenset({"fly.toml", "fly.json", "fly.yaml", "fly.yml"})
+_CERTAIN: Final = "fly.toml"
+"""The one name that nothing else has: fly.json and fly.yaml are of other programs too."""
 _FORMS: Final = frozenset({".toml", ".json", ".yaml", ".yml"})
 _SKIPPED: Final = frozenset(
     {
@@ -116,7 +118,7 @@ class _Search:
         """Every configuration in a folder and below, in the order of their names."""
         files, folders = self._listed(path)
         for name in files:
-            yield Found(path / name, Sort.CONFIG, sure=name in _EXACT)
+            yield Found(path / name, Sort.CONFIG, sure=name == _CERTAIN)
         for name in folders if depth < MAX_DEPTH else ():
             yield from self.folder(path / name, depth + 1)
 

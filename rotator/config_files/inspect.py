@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-from rotator.config_files.find import Sort, find_files
+from rotator.config_files.find import Found, Sort, find_files
 from rotator.config_files.read import load_config, load_dockerfile, load_scripts, shown
 from rotator.domain.errors import InputError
 from rotator.domain.posture.config_checks import check_files
@@ -44,7 +45,7 @@ def inspect_paths(paths: Sequence[Path], now: datetime) -> Inspected:
         if found.sort is Sort.DOCKERFILE:
             gathered.add_build(found.path, "", "")
         else:
-            gathered.add_config(found.path, load_config(found.path), sure=found.sure)
+            gathered.read_config(found)
     if not gathered.configs and not gathered.builds:
         raise InputError(
             "none of the files is the configuration of a Fly app",
@@ -65,7 +66,18 @@ class _Gathered:
         self.builds: dict[str, Build] = {}
         self.missing: list[Missing] = []
 
-    def add_config(self, path: Path, config: ConfigFile, *, sure: bool) -> None:
+    def read_config(self, found: Found) -> None:
+        """Read a configuration. One that nobody named and that can't be read is told as missing."""
+        try:
+            config = load_config(found.path)
+        except InputError as error:
+            if found.sure:
+                raise
+            self.missing.append(Missing(Topic.CONFIG, "", "", str(error)))
+        else:
+            self._add_config(found.path, config, sure=found.sure)
+
+    def _add_config(self, path: Path, config: ConfigFile, *, sure: bool) -> None:
         """Take a file, unless it only has a name like one of Fly's."""
         keys = {entry.key for entry in config.root.entries}
         if sure and (keys & _FLY_KEYS or not keys):
@@ -85,9 +97,11 @@ class _Gathered:
         known = self.builds.get(key)
         if known is None:
             file = load_dockerfile(path)
-            self.builds[key] = Build(file, app, target, load_scripts(file, path.parent))
-        elif not known.app:
-            self.builds[key] = replace(known, app=app, target=target)
+            self.builds[key] = Build(file, app, (target,), load_scripts(file, path.parent))
+        else:
+            before = known.targets if known.app else ()
+            targets = tuple(dict.fromkeys((*before, target)))
+            self.builds[key] = replace(known, app=known.app or app, targets=targets)
 
     def add_build_of(self, path: Path, config: ConfigFile) -> None:
         """The Dockerfile that an app's image is built from, where one is."""
@@ -99,7 +113,9 @@ class _Gathered:
             if not named and any(build.get(key) for key in ("image", "builder", "builtin")):
                 return
         if _ADDRESS.match(named):
-            self._miss(config, f"its Dockerfile {named} is elsewhere")
+            # Only the host is told: an address can hold a token.
+            host = urlsplit(named).hostname or "another host"
+            self._miss(config, f"its Dockerfile is not here but at {host}")
             return
         for name in (named,) if named else _DEFAULT_DOCKERFILES:
             beside = path.parent / name

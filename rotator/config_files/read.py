@@ -12,9 +12,9 @@ from typing import Final
 from rotator.config_files.dockerfile_form import read_dockerfile
 from rotator.config_files.json_form import read_json
 from rotator.config_files.problem import FileProblem
-from rotator.config_files.toml_form import read_toml
+from rotator.config_files.toml_form import read_toml_with_comments
 from rotator.domain.errors import InputError
-from rotator.domain.posture.config_file import ConfigFile, ConfigForm, Table
+from rotator.domain.posture.config_file import Comment, ConfigFile, ConfigForm, Table
 from rotator.domain.posture.dockerfile import Dockerfile
 
 MAX_BYTES: Final = 1024 * 1024
@@ -44,10 +44,10 @@ def load_config(path: Path) -> ConfigFile:
     text = _text(path)
     form = _FORMS[path.suffix.lower()]
     try:
-        root = _tree(text, form)
+        root, comments = _tree(text, form)
     except FileProblem as problem:
         raise _input_error(path, problem, form.value.upper()) from problem
-    return ConfigFile(shown(path), form, root)
+    return ConfigFile(shown(path), form, root, comments)
 
 
 def load_dockerfile(path: Path) -> Dockerfile:
@@ -77,15 +77,16 @@ def load_scripts(file: Dockerfile, folder: Path) -> str:
     return "\n".join(texts)
 
 
-def _tree(text: str, form: ConfigForm) -> Table:
+def _tree(text: str, form: ConfigForm) -> tuple[Table, tuple[Comment, ...]]:
     if form is ConfigForm.TOML:
-        return read_toml(text)
+        return read_toml_with_comments(text)
     if form is ConfigForm.JSON:
-        return read_json(text)
+        return read_json(text), ()
     # Only YAML needs PyYAML, and most apps have none.
-    from rotator.config_files.yaml_form import read_yaml
+    from rotator.config_files.yaml_form import read_yaml, yaml_comments
 
-    return read_yaml(text)
+    root = read_yaml(text)
+    return root, yaml_comments(text, root)
 
 
 def _input_error(path: Path, problem: FileProblem, form: str) -> InputError:

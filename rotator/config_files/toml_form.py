@@ -10,7 +10,7 @@ from typing import Final
 from rotator.config_files.positions import Lines
 from rotator.config_files.problem import FileProblem
 from rotator.config_files.toml_spans import Located, Path, locate
-from rotator.domain.posture.config_file import Entry, Items, Node, Table, Value
+from rotator.domain.posture.config_file import Comment, Entry, Items, Node, Table, Value
 
 _PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _END: Final = " (at end of document)"
@@ -18,13 +18,19 @@ _END: Final = " (at end of document)"
 
 def read_toml(text: str) -> Table:
     """The tree of a text. Raises FileProblem where it is no TOML."""
+    return read_toml_with_comments(text)[0]
+
+
+def read_toml_with_comments(text: str) -> tuple[Table, tuple[Comment, ...]]:
+    """The tree of a text, and what its comments say. Raises FileProblem where it is no TOML."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _problem(str(error), text) from error
     except RecursionError as error:
         raise FileProblem("it is nested too deeply", 1, 1) from error
-    return _Builder(text).table(data, ())
+    builder = _Builder(text)
+    return builder.table(data, ()), builder.comments()
 
 
 def _problem(message: str, text: str) -> FileProblem:
@@ -37,9 +43,17 @@ def _problem(message: str, text: str) -> FileProblem:
 
 class _Builder:
     def __init__(self, text: str) -> None:
-        self._found = locate(text)
+        self._text = text
+        self._found, self._comments = locate(text)
         self._lines = Lines(text)
         self._whole = Located((), (0, 0), (0, len(text)))
+
+    def comments(self) -> tuple[Comment, ...]:
+        """Every comment, in the order of the file."""
+        return tuple(
+            Comment(self._text[start:end], self._lines.span(start - 1, end))
+            for start, end in self._comments
+        )
 
     def table(self, data: dict[str, object], path: Path) -> Table:
         """The table of a path. Keys come in the order of the file."""

@@ -18,6 +18,7 @@ Path = tuple[Step, ...]
 
 _PART: Final = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
 _BLANK: Final = re.compile(r"[ \t\r\n]*(?:#[^\n]*\n?[ \t\r\n]*)*")
+_COMMENT: Final = re.compile(r"#([^\n]*)")
 _SPACE: Final = re.compile(r"[ \t]*")
 _REST: Final = re.compile(r"[^,\]}\n#]*")
 _BASIC: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -35,18 +36,20 @@ class Located:
     value: tuple[int, int]
 
 
-def locate(text: str) -> dict[Path, Located]:
-    """The first place of each path."""
+def locate(text: str) -> tuple[dict[Path, Located], list[tuple[int, int]]]:
+    """The first place of each path, and the comments without their #."""
     found: dict[Path, Located] = {}
-    for located in _Walker(text).walk():
+    walker = _Walker(text)
+    for located in walker.walk():
         found.setdefault(located.path, located)
-    return found
+    return found, walker.comments
 
 
 class _Walker:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self.comments: list[tuple[int, int]] = []
         self._last: dict[Path, int] = {}
         """The index of the newest element of each array of tables."""
 
@@ -54,7 +57,7 @@ class _Walker:
         """Yield in file order."""
         table: Path = ()
         while True:
-            self._skip(_BLANK)
+            self._blank()
             if self._at >= len(self._text):
                 return
             if self._text[self._at] == "[":
@@ -68,6 +71,12 @@ class _Walker:
         match = pattern.match(self._text, self._at)
         if match is not None:
             self._at = match.end()
+
+    def _blank(self) -> None:
+        start = self._at
+        self._skip(_BLANK)
+        for comment in _COMMENT.finditer(self._text, start, self._at):
+            self.comments.append(comment.span(1))
 
     def _keys(self) -> list[tuple[str, int, int]]:
         """The parts of a dotted key with their offsets; stops behind the last one."""
@@ -135,10 +144,10 @@ class _Walker:
 
     def _closed(self, bracket: str) -> bool:
         """Pass over blanks and a comma; whether the bracket closes here (then passed over too)."""
-        self._skip(_BLANK)
+        self._blank()
         if self._text[self._at : self._at + 1] == ",":
             self._at += 1
-            self._skip(_BLANK)
+            self._blank()
         if self._at >= len(self._text):
             raise ValueError("an open bracket")
         if self._text[self._at] != bracket:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import yaml
 
+from rotator.config_files.positions import Lines
 from rotator.config_files.problem import FileProblem
-from rotator.domain.posture.config_file import Entry, Items, Node, Scalar, Span, Table, Value
+from rotator.domain.posture.config_file import (
+    Comment,
+    Entry,
+    Items,
+    Node,
+    Scalar,
+    Span,
+    Table,
+    Value,
+    walk,
+)
 
 MAX_NODES: Final = 20_000
 """Aliases let a few lines stand for millions of nodes."""
 MAX_DEPTH: Final = 40
 
+_COMMENT: Final = re.compile(r"^[ \t]*#([^\n]*)", re.M)
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _STRINGS: Final = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
 _SCALARS: Final = frozenset(
@@ -31,26 +44,42 @@ def read_yaml(text: str) -> Table:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        line, column = Lines(text).place(mark.index) if mark else (1, 1)
         raise FileProblem(error.problem or "it is no YAML", line, column) from error
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        column = len(before) - before.rfind("\n")
-        raise FileProblem(
-            "a character that YAML does not allow", before.count("\n") + 1, column
-        ) from error
+        place = Lines(text).place(error.position)
+        raise FileProblem("a character that YAML does not allow", *place) from error
     except RecursionError as error:
         raise FileProblem("it is nested too deeply", 1, 1) from error
     if root is None:
         return Table((), Span(1, 1, 1, 1))
     if not isinstance(root, yaml.MappingNode):
         raise FileProblem("a mapping with the app's settings is expected", 1, 1)
-    return _Builder().table(root, 0)
+    return _Builder(text).table(root, 0)
+
+
+def yaml_comments(text: str, root: Table) -> tuple[Comment, ...]:
+    """The lines that are comments from their beginning; a # inside a value is none."""
+    lines = Lines(text)
+    inside = {
+        line
+        for _, node in walk(root)
+        if isinstance(node, Value)
+        for line in range(node.span.line + 1, node.span.end_line)
+    }
+    found = []
+    for match in _COMMENT.finditer(text):
+        span = lines.span(match.start(1) - 1, match.end(1))
+        if span.line not in inside:
+            found.append(Comment(match[1], span))
+    return tuple(found)
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         self._count = 0
+        # YAML also ends lines where editors and SARIF don't, so only offsets are taken from it.
+        self._lines = Lines(text)
 
     def table(self, node: yaml.MappingNode, depth: int) -> Table:
         """The table of a mapping; of a key that is there twice the last one counts."""
@@ -62,18 +91,24 @@ class _Builder:
             elif isinstance(key, yaml.ScalarNode):
                 name = str(key.value)
                 entries.pop(name, None)
-                entries[name] = Entry(name, _span(key), self._node(value, depth + 1))
+                entries[name] = Entry(name, self._span(key), self._node(value, depth + 1))
             else:
-                raise FileProblem("a key has to be a plain text", *_place(key))
+                raise FileProblem("a key has to be a plain text", *self._place(key))
         kept = {name: entry for name, entry in merged.items() if name not in entries}
-        return Table((*kept.values(), *entries.values()), _span(node))
+        return Table((*kept.values(), *entries.values()), self._span(node))
+
+    def _place(self, node: yaml.Node) -> tuple[int, int]:
+        return self._lines.place(node.start_mark.index)
+
+    def _span(self, node: yaml.Node) -> Span:
+        return self._lines.span(node.start_mark.index, node.end_mark.index)
 
     def _merged(self, node: yaml.Node, depth: int) -> dict[str, Entry]:
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found: dict[str, Entry] = {}
         for each in nodes:
             if not isinstance(each, yaml.MappingNode):
-                raise FileProblem("<< takes a mapping", *_place(each))
+                raise FileProblem("<< takes a mapping", *self._place(each))
             self._bounded(each, depth)
             for entry in self.table(each, depth).entries:
                 found.setdefault(entry.key, entry)
@@ -82,7 +117,7 @@ class _Builder:
     def _bounded(self, node: yaml.Node, depth: int) -> None:
         self._count += 1
         if self._count > MAX_NODES or depth > MAX_DEPTH:
-            raise FileProblem("it is too large or nested too deeply", *_place(node))
+            raise FileProblem("it is too large or nested too deeply", *self._place(node))
 
     def _node(self, node: yaml.Node, depth: int) -> Node:
         self._bounded(node, depth)
@@ -90,8 +125,8 @@ class _Builder:
             return self.table(node, depth)
         if isinstance(node, yaml.SequenceNode):
             items = tuple(self._node(item, depth + 1) for item in node.value)
-            return Items(items, _span(node))
-        return Value(_scalar(node), _span(node))
+            return Items(items, self._span(node))
+        return Value(_scalar(node), self._span(node))
 
 
 def _scalar(node: yaml.Node) -> Scalar:
@@ -103,13 +138,3 @@ def _scalar(node: yaml.Node) -> Scalar:
     except (yaml.YAMLError, ValueError):
         return text
     return value if isinstance(value, bool | int | float) or value is None else text
-
-
-def _place(node: yaml.Node) -> tuple[int, int]:
-    mark = node.start_mark
-    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
-
-
-def _span(node: yaml.Node) -> Span:
-    end = node.end_mark
-    return Span(*_place(node), *((end.line + 1, end.column + 1) if end else _place(node)))

@@ -86,6 +86,17 @@ def test_a_file_that_only_has_a_name_like_that_is_left_out_but_refused_when_name
     assert refusal(other).endswith("(name a fly.toml, fly.json or fly.yaml)")
 
 
+def test_a_broken_file_of_another_program_does_not_stop_the_search_of_a_folder(
+    tmp_path: Path,
+) -> None:
+    a_file(tmp_path / "fly.toml")
+    a_file(tmp_path / "fly.json", '{"sites": [], // ours\n}')
+    seen = inspect_paths([tmp_path], NOW)
+    assert len(seen.findings) == 1
+    assert "fly.json:1:15: it can't be read as JSON" in seen.missing[0].why
+    assert "fly.json:1:15" in refusal(tmp_path / "fly.json")
+
+
 def test_a_file_of_any_name_is_read_when_it_is_named(tmp_path: Path) -> None:
     assert len(inspected(a_file(tmp_path / "production.toml"))) == 1
 

@@ -76,4 +76,4 @@ def test_a_region_ends_where_the_text_does(corpus: Filled, inspected: dict[str, 
 def test_a_dockerfile_that_can_not_be_looked_at_is_told(inspected: dict[str, Inspected]) -> None:
     (missing,) = inspected["remote-build"].missing
     assert missing.app == "remote-build"
-    assert "is elsewhere" in missing.why
+    assert missing.why.endswith("not here but at raw.githubusercontent.com")

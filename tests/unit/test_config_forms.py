@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rotator.config_files.json_form import read_json
 from rotator.config_files.problem import FileProblem
-from rotator.config_files.toml_form import read_toml
-from rotator.config_files.yaml_form import read_yaml
+from rotator.config_files.toml_form import read_toml, read_toml_with_comments
+from rotator.config_files.yaml_form import read_yaml, yaml_comments
 from rotator.domain.posture.config_file import Items, Node, Span, Table, Value, dotted, walk
 from tests.unit.toml_documents import toml_texts
 
@@ -115,6 +115,25 @@ def test_places_in_yaml_are_those_of_the_text() -> None:
     assert found["env.C"].span.line == 5
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_of_windows_move_nothing(end: str) -> None:
+    texts = {
+        read_toml: ["[env]", '  A = "x"  # y', "  B = 1 ", "[[services]]"],
+        read_json: ["{", ' "env": {', '  "A": "x",', '  "B": 1', " }}"],
+        read_yaml: ["env:", "  A: x", "  B: 1"],
+    }
+    for read, lines in texts.items():
+        text = end.join(lines) + end
+        spans = [at(text, value.span) for value in values(read(text))]
+        assert [span.strip('"') for span in spans] == ["x", "1"]
+
+
+def test_lines_of_yaml_are_counted_as_editors_do() -> None:
+    text = 'A: "\u2028"\nB: x\n'
+    found = values(read_yaml(text))
+    assert (found[1].span.line, found[1].span.column) == (2, 4)
+
+
 def test_yaml_merges_and_aliases_are_followed() -> None:
     tree = read_yaml("base: &b {A: 1, B: 2}\nenv:\n  <<: *b\n  B: 3\nmore: [*b]\n")
     base = {"A": 1, "B": 2}
@@ -169,3 +188,19 @@ def test_deep_nesting_is_refused() -> None:
 
 def test_a_tree_shows_no_value_when_it_is_printed() -> None:
     assert "hush" not in repr(read_toml('[env]\nA = "hush"\nB = ["hush"]\n'))
+
+
+def test_comments_are_kept_with_their_places_and_a_sign_in_a_value_is_none() -> None:
+    text = '# one\nA = "x # y" # two\nB = [ # three\n  1, # four\n]\nC = """\n# no\n"""\n#\n'
+    tree, comments = read_toml_with_comments(text)
+    assert [comment.text for comment in comments] == [" one", " two", " three", " four", ""]
+    assert [at(text, comment.span) for comment in comments] == [
+        "# one", "# two", "# three", "# four", "#",
+    ]  # fmt: skip
+    assert len(values(tree)) == 3
+
+
+def test_comments_of_yaml_are_whole_lines_outside_of_values() -> None:
+    text = "# one\nA: |\n  # no\n  text\n  # no\nB: x\n  # two\n"
+    found = yaml_comments(text, read_yaml(text))
+    assert [at(text, comment.span) for comment in found] == ["# one", "# two"]

@@ -74,8 +74,16 @@ def test_flags_words_and_heredocs_are_apart() -> None:
 
 
 def test_a_shift_in_a_command_opens_no_heredoc() -> None:
-    file = read_dockerfile("FROM a\nRUN echo $((1<<2)) && cat <<<word\nUSER 1\n", "Dockerfile")
-    assert [i.keyword for i in file.stages[0].instructions] == ["RUN", "USER"]
+    lines = ["RUN echo $((1<<2)) && cat <<<word", "RUN echo '<<EOF' \"<<-EOF\" cat<<EOF", "USER 1"]
+    file = read_dockerfile("\n".join(["FROM a", *lines, ""]), "Dockerfile")
+    assert [i.keyword for i in file.stages[0].instructions] == ["RUN", "RUN", "USER"]
+
+
+def test_several_heredocs_of_one_line_follow_each_other() -> None:
+    text = "FROM a\nCOPY <<A <<-'B' /x/\none\nA\n\ttwo\n\tB\nUSER 1\n"
+    copy, user = read_dockerfile(text, "Dockerfile").stages[0].instructions
+    assert copy.body == "one\n\ttwo\n"
+    assert (user.span.line, user.keyword) == (7, "USER")
 
 
 @pytest.mark.parametrize(
@@ -117,3 +125,9 @@ def test_assignments_read_back_as_they_were_written(values: list[str], *, broken
 def test_a_dockerfile_shows_no_value_when_it_is_printed() -> None:
     text = "FROM a\nENV A=hush\nRUN echo hush <<E\nhush\nE\n"
     assert "hush" not in repr(read_dockerfile(text, "Dockerfile"))
+
+
+def test_comments_between_and_inside_instructions_are_kept() -> None:
+    text = "# one\nFROM a\nRUN x \\\n  # two\n  && y\n  # three\n"
+    file = read_dockerfile(text, "Dockerfile")
+    assert [at(text, comment.span) for comment in file.comments] == ["# one", "# two", "# three"]

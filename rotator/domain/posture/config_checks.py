@@ -16,7 +16,7 @@ from rotator.domain.posture.config_file import ConfigFile, Value, walk
 from rotator.domain.posture.config_place import Surroundings
 from rotator.domain.posture.finding import Finding
 
-_FLYCAST: Final = re.compile(r"(?<![\w-])([a-z0-9-]+)\.flycast\b")
+_PRIVATE: Final = re.compile(r"(?<![\w-])([a-z0-9-]+)\.(flycast|internal)\b(?::(\d{1,5})\b)?")
 _CHECKS: Final = (check_secrets, check_services, check_runtime)
 
 
@@ -36,13 +36,15 @@ def check_files(
 
 def surroundings(configs: Sequence[ConfigFile], now: datetime) -> Surroundings:
     """What the files say of each other's apps."""
-    called: set[str] = set()
+    calls: list[tuple[str, str, str]] = []
     for file in configs:
         for _, node in walk(file.root):
             if isinstance(node, Value) and isinstance(node.value, str):
-                called.update(_FLYCAST.findall(node.value))
+                calls.extend(_PRIVATE.findall(node.value))
     apps = frozenset(file.app for file in configs if file.app)
-    return Surroundings(now, apps, frozenset(called))
+    flycast = frozenset(app for app, network, _ in calls if network == "flycast")
+    ports = frozenset((app, int(port)) for app, _, port in calls if port)
+    return Surroundings(now, apps, flycast, ports)
 
 
 def _by_place(finding: Finding) -> tuple[str, int, int, str]:

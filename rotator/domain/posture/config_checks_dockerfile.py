@@ -10,6 +10,7 @@ from typing import Final
 from rotator.domain.posture.config_checks_runtime import by_tag, loosened, pin
 from rotator.domain.posture.config_checks_secrets import (
     SECRET_FILE,
+    check_comment,
     secret_name,
     set_command,
     told,
@@ -29,11 +30,13 @@ from rotator.domain.posture.rules_config import (
 )
 from rotator.domain.posture.secret_names import NameSays, what_name_says
 from rotator.domain.posture.secrets_in_text import suspicion, suspicions_in_file, suspicions_in_text
+from rotator.domain.risk import Risk
 
 _SCRIPTED: Final = frozenset({"RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK"})
 _ROOT_USERS: Final = frozenset({"root", "0"})
 _NOT_ROOT_IMAGE: Final = re.compile(
-    r"nonroot|rootless|unprivileged|^cgr\.dev/chainguard/|^(?:docker\.io/)?bitnami/|^(?:docker\.io/)?curlimages/"
+    r"nonroot|rootless|unprivileged|^cgr\.dev/chainguard/|^(?:docker\.io/)?(?:library/)?"
+    r"(?:bitnami/|curlimages/|grafana/|prom/|jenkins/|elasticsearch|kibana|logstash|memcached)"
 )
 _STEPS_DOWN: Final = re.compile(
     r"\b(?:gosu|su-exec|setpriv|s6-setuidgid|runuser|setuidgid|chpst|dumb-init-as)\b|\bsu\s+-?\s*\w+\s+-c"
@@ -47,7 +50,8 @@ class Build:
 
     file: Dockerfile
     app: str = ""
-    target: str = ""
+    targets: tuple[str, ...] = ("",)
+    """The stages that are deployed; \"\" is the last one."""
     scripts: str = field(default="", repr=False)
     """The text of the local scripts that are copied in: an entry point may give root up."""
 
@@ -65,8 +69,11 @@ def check_dockerfile(build: Build, around: Surroundings) -> Iterator[Finding]:
             yield from _assigned(build, instruction, around)
             yield from _scripts(build, instruction, around)
             yield from _copies(build, instruction)
+    for comment in build.file.comments:
+        yield from check_comment(build.file.path, build.app, comment, around)
     yield from _bases(build)
-    yield from _user(build)
+    for stage in dict.fromkeys(build.file.target(name) for name in build.targets):
+        yield from _user(build, stage)
 
 
 def _assigned(build: Build, instruction: Instruction, around: Surroundings) -> Iterator[Finding]:
@@ -98,8 +105,8 @@ def _mount(name: str) -> str:
 
 def _mounted(name: str) -> str:
     return (
-        f"RUN --mount=type=secret,id={name},env={name} ...; deploy with: fly deploy "
-        f'--build-secret {name}="${name}"'
+        f'RUN --mount=type=secret,id={name} {name}="$(cat /run/secrets/{name})" ...; deploy with: '
+        f'fly deploy --build-secret {name}="${name}"'
     )
 
 
@@ -141,20 +148,27 @@ def _copies(build: Build, instruction: Instruction) -> Iterator[Finding]:
 
 def _bases(build: Build) -> Iterator[Finding]:
     seen: set[str] = set()
-    for stage in build.file.stages:
-        if build.file.base(stage) is not None:
-            continue
-        image = expanded(stage.image.text, build.file.defaults)
+    for written, span in _images(build.file):
+        image = expanded(written, build.file.defaults)
         if image is None or image.lower() == "scratch" or "@sha256:" in image or image in seen:
             continue
         seen.add(image)
         message, risk = by_tag(image)
-        place = build.place(f"FROM.{image}", stage.image.span)
-        yield place.finding(BASE_BY_TAG, message, pin(image), risk)
+        yield build.place(f"FROM.{image}", span).finding(BASE_BY_TAG, message, pin(image), risk)
 
 
-def _user(build: Build) -> Iterator[Finding]:
-    target = build.file.target(build.target)
+def _images(file: Dockerfile) -> Iterator[tuple[str, Span]]:
+    """The images from outside that stages are built upon, and that COPY --from takes files of."""
+    for stage in file.stages:
+        if file.base(stage) is None:
+            yield stage.image.text, stage.image.span
+        for instruction in stage.instructions:
+            for name in instruction.flag("from"):
+                if "/" in name or ":" in name:
+                    yield name, instruction.span
+
+
+def _user(build: Build, target: Stage) -> Iterator[Finding]:
     chain = build.file.lineage(target)
     instructions = [i for stage in chain for i in stage.instructions]
     users = [i for i in instructions if i.keyword == "USER" and i.words]
@@ -166,13 +180,19 @@ def _user(build: Build) -> Iterator[Finding]:
     if any(_STEPS_DOWN.search(text) for text in (build.scripts, *scripts)):
         return
     span = users[-1].span if users else target.image.span
+    base = expanded(chain[0].image.text, build.file.defaults) or ""
+    hedged = not users and "/" in base.removeprefix("docker.io/").removeprefix("library/")
     said = f"its last USER is {users[-1].words[0].text}" if users else "it has no USER"
-    place = build.place("USER", span)
+    if hedged:
+        said += f", unless {base} sets one"
+    last = target == build.file.stages[-1]
+    place = build.place("USER" if last else f"USER.{target.name or target.number}", span)
     yield place.finding(
         ROOT,
         f"the image runs its commands as root: {said}",
         "add to the last stage: RUN useradd --system --uid 10001 app (adduser -S -u 10001 app on "
         "Alpine), then USER 10001; give it what it writes to with COPY --chown=10001 and chown",
+        Risk.LOW if hedged else None,
     )
 
 

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from rotator.domain.posture.config_file import ConfigFile, Items, Span, Table, Value, dotted
+from rotator.domain.posture.config_file import (
+    Comment,
+    ConfigFile,
+    Items,
+    Span,
+    Table,
+    Value,
+    dotted,
+)
 from rotator.domain.posture.config_place import (
     Place,
     Surroundings,
@@ -18,18 +26,22 @@ from rotator.domain.posture.config_place import (
     services,
 )
 from rotator.domain.posture.finding import Finding, Rule
+from rotator.domain.posture.randomness import looks_random
 from rotator.domain.posture.rules_config import (
     SECRET_FILE_COPIED,
     SECRET_IN_BUILD_ARGS,
     SECRET_IN_COMMAND,
+    SECRET_IN_COMMENT,
     SECRET_IN_ENV,
     SECRET_IN_FILE_VALUE,
     SECRET_IN_HEADER,
 )
 from rotator.domain.posture.secrets_in_text import (
+    Evidence,
     Suspicion,
     decoded,
     suspicion,
+    suspicions_in_comment,
     suspicions_in_file,
     suspicions_in_text,
 )
@@ -58,6 +70,19 @@ def check_secrets(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
     yield from _commands(file, around)
     yield from _headers(file, around)
     yield from _files(file, around)
+    for comment in file.comments:
+        yield from check_comment(file.path, file.app, comment, around)
+
+
+def check_comment(path: str, app: str, comment: Comment, around: Surroundings) -> Iterator[Finding]:
+    """Secrets that a comment still shows; only sure ones, as comments also write about them."""
+    for found in suspicions_in_comment(comment.text, around.now):
+        value = comment.text[found.start : found.end]
+        if found.evidence is Evidence.NAME and not looks_random(value):
+            continue
+        place = Place(path, f"comment~{found.label}", comment.span, app)
+        mend = "take the comment out, and replace the value: it stays in the history"
+        yield told(place, SECRET_IN_COMMENT, found, "a comment", mend)
 
 
 def set_command(name: str, app: str) -> str:
@@ -99,13 +124,20 @@ def _env(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
 
 def _build_args(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
     build = file.root.table("build")
-    arguments = None if build is None else build.table("args")
-    for entry in () if arguments is None else arguments.entries:
+    for section_name in ("args", "settings"):
+        table = None if build is None else build.table(section_name)
+        yield from _given_to_build(file, section_name, table, around)
+
+
+def _given_to_build(
+    file: ConfigFile, section_name: str, table: Table | None, around: Surroundings
+) -> Iterator[Finding]:
+    for entry in () if table is None else table.entries:
         if not isinstance(entry.node, Value):
             continue
         found = suspicion(entry.key, entry.node.text, around.now)
         if found is not None:
-            place = place_of(file, dotted(("build", "args", entry.key)), entry.span)
+            place = place_of(file, dotted(("build", section_name, entry.key)), entry.span)
             mend = (
                 f"take {entry.key} out, replace the value, mount it in the Dockerfile with RUN "
                 f"--mount=type=secret,id={entry.key}, and deploy with: fly deploy --build-secret "

@@ -93,7 +93,7 @@ def check_services(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
         for port in ports:
             yield from _http_port(file, port, around)
             yield from _tls_options(file, port.name, port.table)
-        yield from _private(file, named.table, ports)
+        yield from _private(file, named.table, ports, around)
 
 
 def _ports(name: str, service: Table) -> Iterator[_Port]:
@@ -117,7 +117,8 @@ def _http_service(file: ConfigFile, around: Surroundings) -> Iterator[Finding]:
         there = table.entry("force_https")
         span = entry.key_span if there is None else there.span
         line = line_for(file, "force_https", True)
-        mend = f"{'add' if there is None else 'set'} {line} in {section(file, 'http_service')}"
+        where = f"{'add' if there is None else 'set'} {line} in {section(file, 'http_service')}"
+        mend = f"{where} (an app with only a Flycast address can't have it)"
         place = place_of(file, "http_service.force_https", span)
         yield place.finding(HTTPS_NOT_FORCED, "[http_service] also answers on http://", mend)
     yield from _tls_options(file, "http_service", table)
@@ -182,7 +183,9 @@ def _tls_options(file: ConfigFile, name: str, table: Table) -> Iterator[Finding]
         )
 
 
-def _private(file: ConfigFile, service: Table, ports: tuple[_Port, ...]) -> Iterator[Finding]:
+def _private(
+    file: ConfigFile, service: Table, ports: tuple[_Port, ...], around: Surroundings
+) -> Iterator[Finding]:
     internal = service.integer("internal_port")
     for port in ports:
         if SSH_PORT in (internal, port.first, port.last):
@@ -194,6 +197,7 @@ def _private(file: ConfigFile, service: Table, ports: tuple[_Port, ...]) -> Iter
             )
             continue
         what = PRIVATE_PORTS.get(internal or 0) or _known(port)
+        what = what or _called_privately(file.app, internal, port, around)
         if what is None or "pg_tls" in port.handlers:
             continue
         place = place_of(file, port.name, entry_span(port.table, "port"))
@@ -204,6 +208,16 @@ def _private(file: ConfigFile, service: Table, ports: tuple[_Port, ...]) -> Iter
             _close(file, "services"),
             Risk.MEDIUM if "tls" in port.handlers else None,
         )
+
+
+def _called_privately(
+    app: str, internal: int | None, port: _Port, around: Surroundings
+) -> str | None:
+    """What an own app calls over the private network; web pages are for both, so not those."""
+    numbers = {internal or 0, port.first, port.last}
+    if "http" in port.handlers or not any((app, n) in around.private_ports for n in numbers):
+        return None
+    return "what own apps call over the private network"
 
 
 def _known(port: _Port) -> str | None:

@@ -147,12 +147,21 @@ Node = Value | Table | Items
 
 
 @dataclass(frozen=True, slots=True)
+class Comment:
+    """What stands behind a #: what was taken out of a file is often still there."""
+
+    text: str = field(repr=False)
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """One app's configuration in one file. `path` is as findings name it."""
 
     path: str
     form: ConfigForm
     root: Table
+    comments: tuple[Comment, ...] = ()
 
     @property
     def app(self) -> str:

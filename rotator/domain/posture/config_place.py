@@ -23,6 +23,8 @@ class Surroundings:
     """The apps that one of the files is for."""
     flycast_apps: frozenset[str] = frozenset()
     """The apps that one of the files calls as APP.flycast: the proxy serves those privately."""
+    private_ports: frozenset[tuple[str, int]] = frozenset()
+    """The ports at which one of the files calls APP.internal or APP.flycast."""
 
 
 @dataclass(frozen=True)

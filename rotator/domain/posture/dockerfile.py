@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from rotator.domain.posture.config_file import Span
+from rotator.domain.posture.config_file import Comment, Span
 
 _VARIABLE: Final = re.compile(
     r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>:?[-+][^}]*)?\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"
@@ -69,6 +69,7 @@ class Dockerfile:
     path: str
     arguments: tuple[Instruction, ...]
     stages: tuple[Stage, ...]
+    comments: tuple[Comment, ...] = ()
 
     @property
     def defaults(self) -> Mapping[str, str]:

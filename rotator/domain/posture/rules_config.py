@@ -83,6 +83,14 @@ SECRET_IN_DOCKERFILE: Final = _rule(
     "Set it with fly secrets set; for the build, mount it with RUN --mount=type=secret.",
     _BUILD_SECRETS,
 )
+SECRET_IN_COMMENT: Final = _rule(
+    "secret-in-comment",
+    Risk.HIGH,
+    "A secret stands in a comment",
+    "It is in the repository and in its history, although nothing uses it from there.",
+    "Take it out, and replace the value.",
+    _SECRETS,
+)
 SECRET_BY_BUILD_ARG: Final = _rule(
     "secret-by-build-arg",
     Risk.MEDIUM,
@@ -219,6 +227,7 @@ RULES: Final[tuple[Rule, ...]] = (
     SECRET_FILE_COPIED,
     SECRET_IN_DOCKERFILE,
     SECRET_BY_BUILD_ARG,
+    SECRET_IN_COMMENT,
     HTTPS_NOT_FORCED,
     TLS_MISSING,
     PLAIN_HTTP,

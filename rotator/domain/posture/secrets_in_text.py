@@ -148,6 +148,12 @@ def suspicions_in_file(text: str, now: datetime) -> tuple[Suspicion, ...]:
     return _scanned(text[:MAX_SCANNED], patterns, now)
 
 
+def suspicions_in_comment(text: str, now: datetime) -> tuple[Suspicion, ...]:
+    """What looks like a secret in a comment: a setting or a command that was taken out."""
+    patterns = (_ASSIGNMENT, _PAIR, _OPTION, _HEADER, _NPM)
+    return _scanned(text[:MAX_SCANNED], patterns, now)
+
+
 def decoded(value: str) -> str | None:
     """The text that a value holds in Base64, if it does."""
     try:
