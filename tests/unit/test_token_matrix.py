@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from rotator.domain.fields import Params
-from rotator.simulator import gql, rest
+from rotator.simulator import addresses, gql, rest
 from rotator.simulator.model import Json
 from rotator.simulator.tokens import SOURCE_HEADER
 from tests.unit.token_support import Issuer, a_spec, an_issuer
@@ -31,7 +31,8 @@ DELETE /apps/{app}/secrets/{name} · POST /apps/{app}/certificates/{hostname}/ch
 POST /apps/{app}/machines · POST /apps/{app}/machines/{machine}
 PUT /apps/{app}/machines/{machine}/metadata · PATCH /apps/{app}/machines/{machine}/metadata
 POST /apps/{app}/machines/{machine}/metadata/{key}
-DELETE /apps/{app}/machines/{machine}/metadata/{key} · POST /releases · PATCH /releases/{release}"""
+DELETE /apps/{app}/machines/{machine}/metadata/{key} · POST /releases · PATCH /releases/{release}
+POST /apps/{app}/ip_assignments · DELETE /apps/{app}/ip_assignments/{ip}"""
 CONTROL_APP = """DELETE /apps/{app}/machines/{machine} · POST /apps/{app}/machines/{machine}/start
 POST /apps/{app}/machines/{machine}/stop · POST /apps/{app}/machines/{machine}/restart
 POST /apps/{app}/machines/{machine}/suspend · POST /apps/{app}/machines/{machine}/cordon
@@ -92,6 +93,7 @@ def app_operations(issuer: Issuer, word: str, app: str) -> Iterator[Operation]:
         "hostname": "web.example.com",
         "key": "role",
         "release": found.releases[-1].id,
+        "ip": addresses.assign(found, "v6", issuer.world.now()).ip,
     }
     for right, text in (("read", READ_APP), ("write", WRITE_APP), ("control", CONTROL_APP)):
         for method, path in routes(text):
@@ -117,6 +119,7 @@ def body_of(app: str) -> Json:
     """Enough of everything that the calls ask for."""
     return {
         "app_name": app,
+        "type": "v4",
         "strategy": "ROLLING",
         "definition": {},
         "status": "complete",
