@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -22,13 +22,17 @@ from rotator import __version__
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.ports import WorkerRecord
+from rotator.domain.posture.catalogue import RULES
 from rotator.engine import jobs
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
+from rotator.engine.posture.job import SPREAD, Watch, look_if_due
 from rotator.engine.taint import advance_taints
 from rotator.engine.watch import watch_expiries
 from rotator.keys import rewrap_all
+from rotator.manifest import Manifest
+from rotator.manifest.suppressions import suppressions_beside
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
@@ -41,6 +45,9 @@ EXPIRY_SECONDS = 3600
 PUBLISH_SECONDS = 15
 STREAM_SECONDS = 3
 REWRAP_SECONDS = 3600
+POSTURE_SECONDS = 60
+"""So often it is seen whether a look is due; how often that is, the settings say."""
+CERTIFICATES_SECONDS = 60
 GRACE_SECONDS = 30
 
 
@@ -116,6 +123,9 @@ class Daemon:
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
             ("rewrap-keys", self._rewrap, REWRAP_SECONDS),
         )
+        if settings.posture_seconds:
+            seen = max(1.0, min(POSTURE_SECONDS, settings.posture_seconds / SPREAD))
+            table = (*table, ("posture", self._posture, seen))
         for name, job, seconds in table:
             scheduler.add_job(
                 self._job,
@@ -125,6 +135,16 @@ class Daemon:
                 id=name,
                 next_run_time=datetime.now(UTC),
             )
+        # Not at once, when much else is to be done; whether a look is due the database says.
+        seconds = min(CERTIFICATES_SECONDS, settings.certificate_seconds)
+        scheduler.add_job(
+            self._job,
+            "interval",
+            args=("certificates", self._certificates),
+            seconds=seconds,
+            id="certificates",
+            next_run_time=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
         return scheduler
 
     async def _job(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
@@ -187,6 +207,12 @@ class Daemon:
         watched = await watch_expiries(self._parts)
         self._metrics.watched(watched.standing)
 
+    async def _certificates(self) -> None:
+        """Look at certificates whose turn it is, tell ends, and ask about late renewals."""
+        manifest = self._rotator.manifest()
+        watched = await self._rotator.certificate_watch(manifest).run([manifest.organization])
+        self._metrics.certificates_seen(watched.states)
+
     async def _sign(self) -> None:
         if self._rotator.signer is not None:
             await jobs.sign(self._parts, self._rotator.signer)
@@ -201,6 +227,24 @@ class Daemon:
         """Send events out. What can't be sent is kept and told by the job itself."""
         if self._event_sinks:
             await self._streamer.run(self._event_sinks)
+
+    async def _posture(self) -> None:
+        """Look at the posture, once a day or so whoever of several daemons does it."""
+        manifest = self._rotator.manifest()
+        every = timedelta(seconds=self._rotator.settings.posture_seconds)
+        try:
+            await look_if_due(
+                self._parts, manifest.organization, every, lambda: self._watch_of(manifest)
+            )
+        finally:
+            async with self._parts.store.view() as unit:
+                self._metrics.inspected(await unit.count_findings(manifest.organization))
+
+    def _watch_of(self, manifest: Manifest) -> Watch:
+        """What a look needs; suppressions are read afresh, and have to be right."""
+        suppressions = suppressions_beside(self._rotator.settings.manifest, RULES)
+        inspectors = self._rotator.inspectors()
+        return Watch(manifest.organization, inspectors, manifest.posture, suppressions)
 
     async def _rewrap(self) -> None:
         """Bring what an earlier key-encryption key wraps under the first one, a few at a time."""

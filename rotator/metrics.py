@@ -17,6 +17,8 @@ from rotator.domain.alarms import AlarmKind
 from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Store
+from rotator.domain.posture.certificate import CertificateState
+from rotator.domain.risk import Risk
 from rotator.domain.rotation import ACTIVE, RotationState
 
 COUNT_AT_MOST = 1000
@@ -84,6 +86,30 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+
+        self._findings = Gauge(
+            "rotator_findings",
+            "Open findings of the posture, by severity.",
+            ["severity"],
+            registry=self.registry,
+        )
+
+        self._certificates = Gauge(
+            "rotator_certificates",
+            "Hostnames of the organisation's apps, by how their certificates stand.",
+            ["state"],
+            registry=self.registry,
+        )
+
+    def inspected(self, standing: Mapping[Risk, int]) -> None:
+        """Show the findings that are open."""
+        for risk in Risk:
+            self._findings.labels(risk.word).set(standing.get(risk, 0))
+
+    def certificates_seen(self, states: Mapping[CertificateState, int]) -> None:
+        """Show how certificates stood at the last look."""
+        for state in CertificateState:
+            self._certificates.labels(state.value).set(states.get(state, 0))
 
     def reconciled(self, watches: Sequence[TargetWatch]) -> None:
         """Show what stands at targets."""

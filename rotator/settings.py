@@ -25,6 +25,15 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class HandshakeScope(StrEnum):
+    """Which hostnames of certificates are shaken hands with: those at public addresses, those in
+    private networks as well, or none."""
+
+    PUBLIC = "public"
+    ANY = "any"
+    OFF = "off"
+
+
 class Settings(BaseSettings):
     """All settings. Each field is the variable `ROTATOR_` + its name in capitals."""
 
@@ -51,6 +60,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     list_lag_seconds: float = Field(default=60.0, ge=0, le=3600)
     stop_seconds: int = Field(default=60, ge=1, le=300)
+    posture_seconds: int = Field(default=86_400, ge=0, le=30 * 86_400)
     checkpoint_seconds: int = Field(default=600, ge=10, le=86_400)
     checkpoint_file: Path | None = None
     checkpoint_webhook: SecretStr | None = None
@@ -59,6 +69,9 @@ class Settings(BaseSettings):
     events_webhook: SecretStr | None = None
     events_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     narrow_calls: bool = False
+    certificate_seconds: int = Field(default=21_600, ge=1, le=86_400)
+    certificate_handshake: HandshakeScope = HandshakeScope.PUBLIC
+    certificate_recheck: bool = True
 
     @field_validator("keys", "events_webhook_secret", mode="before")
     @classmethod

@@ -13,13 +13,15 @@ from rotator.cli.places import places_of
 from rotator.cli.session import daemon_is_running
 from rotator.cli.text import from_now, print_json, say, show
 from rotator.domain.errors import InputError, RotatorError, TokenRefused
+from rotator.domain.posture.catalogue import RULES
 from rotator.fly.auth import check_token
 from rotator.logs import configure_logs
 from rotator.manifest import Manifest
+from rotator.manifest.suppressions import SUPPRESSIONS_FILE, load_suppressions
 from rotator.settings import Settings, load_settings
 from rotator.store.schema import require_current
 from rotator.store.store import database_url, shown
-from rotator.system import user_actor, worker_name
+from rotator.system import SystemClock, user_actor, worker_name
 from rotator.wiring import Rotator, open_rotator
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ async def check_everything(*, as_json: bool) -> int:
 
 async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     for finding in _configured(settings):
+        yield finding
+    for finding in _suppressions(settings):
         yield finding
     schema = await _schema(settings)
     yield schema
@@ -107,6 +111,30 @@ def _configured(settings: Settings) -> list[Finding]:
         )
     )
     return found
+
+
+def _suppressions(settings: Settings) -> list[Finding]:
+    """What `rotator-posture.toml` beside the manifest hides; nothing where it is not there."""
+    path = settings.manifest.parent / SUPPRESSIONS_FILE
+    if not path.exists():
+        return []
+    try:
+        found = load_suppressions(path, RULES)
+    except InputError as error:
+        mend = "the daemon does not look at the posture before that is right"
+        return [
+            Finding("suppressions", Verdict.WRONG, line, mend) for line in str(error).splitlines()
+        ]
+    today = SystemClock().now().date()
+    ended = [each for each in found if each.ended(today)]
+    told = f"{path}: {len(found) - len(ended)} in force"
+    past = Finding(
+        "suppressions",
+        Verdict.NOTE,
+        f"{', '.join(each.where for each in ended)}: past the last day",
+        "take them out, or decide anew",
+    )
+    return [Finding("suppressions", Verdict.OK, told), *([past] if ended else [])]
 
 
 async def _schema(settings: Settings) -> Finding:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.drift import TargetWatch
 from rotator.domain.log_port import LogUnit
+from rotator.domain.posture.store_port import PostureUnit
 from rotator.domain.rotation import (
     Claim,
     MachineRestart,
@@ -63,7 +64,7 @@ class Disrupted:
     machine_id: str
 
 
-class Unit(LogUnit, Protocol):
+class Unit(LogUnit, PostureUnit, Protocol):
     """One database transaction: everything in it is committed together, or nothing is.
 
     Methods that take a `Claim` raise `ClaimLost` unless its fence is still the present one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from rotator.domain.errors import NotAllowed, NotFound, Refused
@@ -83,21 +83,28 @@ class LeakedTokens:
 
 
 def _fitting(token: m.Macaroon, rows: Sequence[ListedToken]) -> list[ListedToken]:
-    window = next((each for each in token.caveats if each.type == m.VALIDITY_WINDOW), None)
-    if window is None:
-        return []
-    issued = replace(token, caveats=(window,))
-    begin, end = m.not_before(issued), m.expires_at(issued)
-    if begin is None or end is None:
-        return []
-    fitting = [
-        row
-        for row in rows
-        if abs(row.expires_at - end) <= _SECOND and abs(row.created_at - begin) <= _APART
-    ]
+    fitting = [row for row in rows if issued_then(token, row.created_at, row.expires_at)]
     of_an_app = m.app_ids(token) is not None
     by_profile = [row for row in fitting if (row.profile == _DEPLOY) is of_an_app]
     return by_profile or fitting
+
+
+def issued_for_an_app(token: m.Macaroon) -> bool:
+    """Whether its issuer limited it to apps: what follows the first window is a holder's."""
+    first = next((n for n, each in enumerate(token.caveats) if each.type == m.VALIDITY_WINDOW), 0)
+    return m.app_ids(replace(token, caveats=token.caveats[:first])) is not None
+
+
+def issued_then(token: m.Macaroon, created_at: datetime, expires_at: datetime) -> bool:
+    """Whether these times of a list are those that its issuer wrote into the token."""
+    window = next((each for each in token.caveats if each.type == m.VALIDITY_WINDOW), None)
+    if window is None:
+        return False
+    issued = replace(token, caveats=(window,))
+    begin, end = m.not_before(issued), m.expires_at(issued)
+    if begin is None or end is None:
+        return False
+    return abs(expires_at - end) <= _SECOND and abs(created_at - begin) <= _APART
 
 
 def _found(row: ListedToken) -> Found:

@@ -46,6 +46,7 @@ class ListedToken:
     expires_at: datetime
     revoked_at: datetime | None
     user_email: str
+    user_id: str = ""
 
     def alive(self, now: datetime) -> bool:
         """Whether Fly would take it, as far as a list can tell."""
@@ -90,6 +91,7 @@ class _LogOutData(FlyModel):
 
 
 class _User(FlyModel):
+    id: str = ""
     email: str = ""
 
 
@@ -113,6 +115,7 @@ class _Node(FlyModel):
             self.expires_at,
             self.revoked_at,
             self.user.email if self.user else "",
+            self.user.id if self.user else "",
         )
 
 

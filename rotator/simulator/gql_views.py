@@ -11,9 +11,11 @@ from datetime import timedelta
 
 from rotator.fly.access import Access
 from rotator.fly.macaroon import READ
-from rotator.simulator import tokens
+from rotator.simulator import addresses, tokens
+from rotator.simulator.certificates import certificates_of
 from rotator.simulator.gql_certificates import certificate_view
 from rotator.simulator.gql_paging import connection, refused
+from rotator.simulator.gql_people import organization_fields, user_view
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import (
     GONE_STATES,
@@ -30,8 +32,6 @@ from rotator.simulator.model import (
 from rotator.simulator.world import World
 
 WIRE_GUARD = "wg"
-ADDRESS = "2a09:8280:1::1"
-SHARED_ADDRESS = "66.241.124.10"
 UNAUTHENTICATED = "You must be authenticated to view this."
 
 
@@ -106,6 +106,7 @@ def organization_view(context: Context, org: Organization) -> Json:
         "limitedAccessTokens": limited_access_tokens,
         "wireGuardPeers": peers,
         "wireGuardPeer": peer,
+        **organization_fields(context, org),
     }
 
 
@@ -118,8 +119,13 @@ def app_view(context: Context, app: App) -> Json:
 
     def certificates(_: object, **args: object) -> Json:
         wanted = args.get("filter") or ""
-        found = [c for c in app.certificates.values() if str(wanted) in c.hostname]
-        return connection(found, certificate_view, args)
+        now = context.world.now()
+        every = certificates_of(app, now, "graphql")
+        found = [each for each in every if str(wanted) in each.hostname]
+        return connection(found, lambda each: certificate_view(each, now), args)
+
+    def ip_addresses(_: object, **args: object) -> Json:
+        return connection(addresses.graphql_views(app), lambda each: each, args)
 
     deployed = any(m.state not in GONE_STATES for m in app.machines.values())
     newest = _release_view(app, app.releases[-1]) if app.releases else None
@@ -148,8 +154,8 @@ def app_view(context: Context, app: App) -> Json:
         "role": None,
         "version": app.releases[-1].version if app.releases else 0,
         "imageDetails": None,
-        "ipAddresses": lambda _, **args: connection(_addresses(app), lambda each: each, args),
-        "sharedIpAddress": SHARED_ADDRESS,
+        "ipAddresses": ip_addresses,
+        "sharedIpAddress": addresses.shared(app),
         "hostIssues": lambda _, **args: connection([], lambda each: each, args),
     }
 
@@ -199,19 +205,6 @@ def principal_view(principal: tokens.Principal) -> Json:
     }
 
 
-def user_view(email: str) -> Json:
-    """A person."""
-    return {
-        "__typename": "User",
-        "id": f"user:{email}",
-        "email": email,
-        "name": email.partition("@")[0],
-        "enablePaidHobby": False,
-        "avatarUrl": "",
-        "trust": "HIGH",
-    }
-
-
 def region_view(region: Region) -> Json:
     """A region."""
     return {
@@ -254,21 +247,6 @@ def _secret_view(app: App, secret: Secret) -> Json:
 
 def _definition(app: App) -> Json:
     return {"app": app.name}
-
-
-def _addresses(app: App) -> list[Json]:
-    """An app's own addresses; the shared one is a field beside them."""
-    row: Json = {
-        "__typename": "IPAddress",
-        "id": f"ip:{app.number}",
-        "address": ADDRESS,
-        "type": "v6",
-        "region": "global",
-        "createdAt": rfc3339(app.created_at),
-        "network": None,
-        "serviceName": None,
-    }
-    return [row]
 
 
 def _release_view(app: App, release: Release) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from rotator.simulator import (
+    addresses,
     rest_apps,
     rest_certificates,
     rest_leases,
@@ -62,7 +63,9 @@ _ROUTES: tuple[tuple[str, str, Handler, Rate | None], ...] = (
     ("POST", f"{_MACHINE}/metadata/{{key}}", rest_machines.set_metadata_value, NORMAL),
     ("DELETE", f"{_MACHINE}/metadata/{{key}}", rest_machines.delete_metadata_value, NORMAL),
     ("GET", f"{_APP}/volumes", rest_apps.list_volumes, NORMAL),
-    ("GET", f"{_APP}/ip_assignments", rest_apps.list_addresses, NORMAL),
+    ("GET", f"{_APP}/ip_assignments", addresses.list_addresses, NORMAL),
+    ("POST", f"{_APP}/ip_assignments", addresses.assign_address, NORMAL),
+    ("DELETE", f"{_APP}/ip_assignments/{{ip}}", addresses.release_address, NORMAL),
     ("GET", "/orgs/{org}/machines", rest_apps.list_org_machines, NORMAL),
     ("GET", "/tokens/current", rest_apps.current_token, None),
     ("GET", "/platform/regions", rest_apps.regions, None),

@@ -10,7 +10,6 @@ from rotator.fly.macaroon import READ, WRITE
 from rotator.simulator import app_secrets, tokens
 from rotator.simulator.api import Call, ok, whole_number
 from rotator.simulator.errors import ApiError
-from rotator.simulator.gql_views import ADDRESS, SHARED_ADDRESS
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import GONE_STATES, REGIONS, App, Json, Machine, Organization
 from rotator.simulator.views import app_view
@@ -119,14 +118,6 @@ async def list_volumes(call: Call) -> Response:
     """GET volumes: no app here has one."""
     call.app()
     return ok([])
-
-
-async def list_addresses(call: Call) -> Response:
-    """GET the addresses under which an app is reached."""
-    at = rfc3339(call.app().created_at)
-    v6: Json = {"ip": ADDRESS, "region": "global", "shared": False, "created_at": at}
-    v4: Json = {"ip": SHARED_ADDRESS, "region": "global", "shared": True, "created_at": at}
-    return ok({"ips": [v6, v4]})
 
 
 async def list_organizations(call: Call) -> Response:

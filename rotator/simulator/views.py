@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 from rotator.simulator import leases
 from rotator.simulator.ids import rfc3339
+from rotator.simulator.images import image_ref
 from rotator.simulator.model import GONE_STATES, App, Event, Json, Machine
 from rotator.simulator.world import World
 
@@ -51,7 +50,7 @@ def machine_view(
         "private_ip": machine.private_ip,
         "created_at": rfc3339(machine.created_at),
         "updated_at": rfc3339(machine.updated_at),
-        "image_ref": _image_ref(machine),
+        "image_ref": image_ref(machine),
         "cordoned": machine.cordoned,
     }
     if not summary:
@@ -133,15 +132,3 @@ def _check_result(machine: Machine, now: datetime) -> tuple[str, str, datetime]:
     if machine.unhealthy:
         return "critical", "connection refused", pass_at
     return "passing", "200 OK", pass_at
-
-
-def _image_ref(machine: Machine) -> Json:
-    return {**_image(str(machine.config.get("image", "")))}
-
-
-@lru_cache(maxsize=128)
-def _image(image: str) -> Json:
-    path, _, tag = image.partition(":")
-    registry, _, repository = path.partition("/")
-    digest = "sha256:" + hashlib.sha256(image.encode()).hexdigest()
-    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest}

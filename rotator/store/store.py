@@ -27,6 +27,7 @@ from rotator.store.journal import JournalUnit
 from rotator.store.log import LogUnit
 from rotator.store.log_query import LogQueryUnit
 from rotator.store.log_read import LogReadUnit
+from rotator.store.posture import PostureUnit
 from rotator.store.sealing import KeyRing, key_id
 from rotator.store.tables import key_checks, sealed_values
 from rotator.store.watches import WatchUnit
@@ -43,7 +44,16 @@ _LONGEST_PREFIX: Final = 2 + 255
 """Format, length and name of a key."""
 
 
-class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit, LogReadUnit, LogQueryUnit):
+class SqlUnit(
+    InventoryUnit,
+    JournalUnit,
+    FleetUnit,
+    WatchUnit,
+    PostureUnit,
+    LogUnit,
+    LogReadUnit,
+    LogQueryUnit,
+):
     """One transaction with all its parts."""
 
     def __init__(

@@ -14,6 +14,14 @@ class OnLeaver(StrEnum):
     ROTATE = "rotate"
 
 
+class Scanner(StrEnum):
+    """Which scanner of images rotator may run."""
+
+    NONE = "none"
+    TRIVY = "trivy"
+    GRYPE = "grype"
+
+
 @dataclass(frozen=True)
 class PosturePolicy:
     """Bounds of the rules. Each default is what Fly's advice, or the field's habit, says."""
@@ -28,6 +36,8 @@ class PosturePolicy:
     image_max_age: timedelta = timedelta(days=90)
     scan_reports: str = ""
     """Where reports of images lie: a folder of SARIF, CycloneDX, Trivy or Grype JSON."""
+    scanner: Scanner = Scanner.NONE
+    """Run for images that no fresh report is there of, where it is installed."""
     scan_max_age: timedelta = timedelta(days=30)
     checkpoint_max_age: timedelta = timedelta(days=1)
     clock_tolerance: timedelta = timedelta(seconds=5)

@@ -13,6 +13,7 @@ from rotator.domain.errors import InputError
 from rotator.domain.events import LoggedEvent
 from rotator.domain.merkle import Frontier
 from rotator.domain.ports import AppLock, Archive, Checkpoint, Clock, LogCursor, WorkerRecord
+from rotator.domain.posture.record import FindingRecord, PostureLook
 from rotator.domain.rotation import (
     ACTIVE,
     OPEN_ROLLOUTS,
@@ -164,6 +165,8 @@ class Database:
     dropped: Table[int] = field(default_factory=lambda: Table("dropped_events"))
     watches: Table[TargetWatch] = field(default_factory=lambda: Table("target_watches"))
     taints: Table[Taint] = field(default_factory=lambda: Table("taints"))
+    looks: Table[PostureLook] = field(default_factory=lambda: Table("posture_looks"))
+    findings: Table[FindingRecord] = field(default_factory=lambda: Table("findings"))
     tree: LogTree = field(default_factory=LogTree)
     events: list[LoggedEvent] = field(default_factory=list)
 

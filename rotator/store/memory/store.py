@@ -16,6 +16,7 @@ from rotator.store.memory.fleet import FleetUnit
 from rotator.store.memory.inventory import InventoryUnit
 from rotator.store.memory.journal import JournalUnit
 from rotator.store.memory.log import LogUnit
+from rotator.store.memory.posture import PostureUnit
 from rotator.store.memory.tables import Locks, Pause, Transaction
 from rotator.store.memory.watches import WatchUnit
 from rotator.store.sealing import KeyRing
@@ -23,7 +24,7 @@ from rotator.store.sealing import KeyRing
 UNIT_SECONDS: Final = 60
 
 
-class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit):
+class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, PostureUnit, LogUnit):
     """One transaction with all its parts."""
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Reports of image scanners: found in a folder, or made by running one."""
