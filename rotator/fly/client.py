@@ -74,7 +74,7 @@ class FlyClient:
         self.certificates = CertificatesApi(machines)
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
-        self.leaked = LeakedTokens(self.tokens)
+        self.leaked = LeakedTokens(self.tokens, self.token)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
         self.witness = FlyWitness(graphql)
