@@ -14,6 +14,8 @@ from rotator.domain.secret import Secret
 MOST_SECRETS: Final = 4
 """Of one hook. Every request is held against so many, whoever it is for."""
 MOST_HOOKS: Final = 32
+NAMED: Final = "credential:"
+"""How a hint begins that names a tracked credential."""
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -108,7 +110,8 @@ class GithubAlert:
 
 @dataclass(frozen=True)
 class Report:
-    """One leaked thing of which a sender tells: a value, or where the value can be asked for.
+    """One leaked thing of which a sender tells: a value, or whose value it is: an alert's at
+    GitHub, or the credential's of that name.
 
     `place` is where it was found, for people; `sort` the sender's word for what it is. Neither
     holds a value. `only_told` is a warning that nothing has leaked yet.
@@ -117,14 +120,21 @@ class Report:
     value: Secret | None
     place: str = ""
     sort: str = ""
-    source: GithubAlert | None = None
+    source: GithubAlert | str | None = None
     only_told: bool = False
+
+    @property
+    def hint(self) -> str:
+        """Where the value can be had from, as an alert keeps it."""
+        if isinstance(self.source, GithubAlert):
+            return str(self.source)
+        return f"{NAMED}{self.source}" if self.source else ""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A verified request. `digests` name the signed content under each of the hook's secrets, the
-    one that fits first; `key` names the sender's own id of the request.
+    """A verified request. `digest` names what was signed, under the secret that fits; `key` names
+    the sender's own id of the request.
 
     `answer` is what was answered, once it was.
     """
