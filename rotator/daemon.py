@@ -66,7 +66,7 @@ class Daemon:
         self._sinks = rotator.sinks()
         self._event_sinks = rotator.event_sinks()
         self._responder = rotator.responder()
-        self._hooks: HookService | None = None
+        self._hooks = self._make_hooks()
         self._streamer = Streamer(
             rotator.parts.store,
             rotator.parts.actor,
@@ -87,7 +87,8 @@ class Daemon:
             if self._rotator.settings.metrics_port is not None:
                 self._metrics.serve(self._rotator.settings.metrics_port)
             await self._load_manifest(first=True)
-            await self._serve_hooks(self._rotator.manifest().hooks)
+            if self._hooks is not None:
+                await self._hooks.listen()
             await self._beat()
             await self._tell(Action.WORKER_STARTED)
             self._listen()
@@ -222,18 +223,20 @@ class Daemon:
         if done:
             log.info("values wrapped anew by the first of ROTATOR_KEYS", values=done)
 
-    async def _serve_hooks(self, specs: Sequence[HookSpec]) -> None:
-        """Begin to listen, where a port is set. Without one nothing of it is even loaded."""
+    def _make_hooks(self) -> HookService | None:
+        """What answers hooks, where a port is set. Without one nothing of it is even loaded."""
         if self._rotator.settings.hooks_port is None:
-            if specs:
-                log.warning("the manifest has [[hooks]], but ROTATOR_HOOKS_PORT is not set")
-            return
+            return None
         from rotator.web.service import HookService
 
-        self._hooks = HookService(
-            self._rotator.settings, self._responder, self._metrics.hook_request
-        )
-        await self._hooks.start(specs)
+        count = self._metrics.hook_request
+        return HookService(self._rotator.settings, self._responder, count)
+
+    def _configure_hooks(self, specs: Sequence[HookSpec]) -> None:
+        if self._hooks is not None:
+            self._hooks.configure(specs)
+        elif specs:
+            log.warning("the manifest has [[hooks]], but ROTATOR_HOOKS_PORT is not set")
 
     async def _hook_records(self) -> None:
         if self._hooks is not None:
@@ -247,8 +250,7 @@ class Daemon:
             manifest = self._rotator.manifest()
             if manifest.digest == self._digest:
                 return
-            if self._hooks is not None:
-                self._hooks.configure(manifest.hooks)
+            self._configure_hooks(manifest.hooks)
             change = await self._rotator.sync()
         except RotatorError as error:
             if first:

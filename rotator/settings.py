@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     events_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     narrow_calls: bool = False
     hooks_port: int | None = Field(default=None, ge=1, le=65535)
-    hooks_address: str = "::"
+    hooks_address: str | None = None
     hooks_trust_fly_client_ip: bool = False
     github_token: SecretStr | None = None
     github_api_url: str = PUBLIC_GITHUB_API

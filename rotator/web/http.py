@@ -73,8 +73,9 @@ class Receiver:
         self.share_peer = False
         """Whether all connections come from one proxy, so that a limit for each makes no sense."""
 
-    async def listen(self, host: str, port: int) -> int:
-        """Begin; gives the port. Raises OSError where it can't be had."""
+    async def listen(self, host: str | None, port: int) -> int:
+        """Begin, on all addresses of both families without a host; gives the port. Raises OSError
+        where it can't be had."""
         self._server = await asyncio.start_server(
             self._connected, host, port, limit=self._bounds.head_bytes, backlog=128
         )

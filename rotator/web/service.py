@@ -28,24 +28,23 @@ class HookService:
         self._receiver = Receiver(self._handler)
         self._receiver.share_peer = trusts
 
-    async def start(self, specs: Sequence[HookSpec]) -> None:
-        """Serve these hooks on the port of the settings.
+    async def listen(self) -> None:
+        """Answer on the port of the settings.
 
         Raises:
-            InputError: the port can't be had, or a hook's secrets are missing or wrong.
+            InputError: the port can't be had.
         """
-        self.configure(specs)
         address, port = self._settings.hooks_address, self._settings.hooks_port
         assert port is not None
         try:
             await self._receiver.listen(address, port)
         except OSError as error:
             raise InputError(
-                f"{address} port {port} can't be used: {(error.strerror or 'no reason').lower()}",
+                f"port {port} can't be used: {(error.strerror or 'no reason').lower()}",
                 where="ROTATOR_HOOKS_PORT",
                 next_step="choose another one, or set ROTATOR_HOOKS_ADDRESS",
             ) from None
-        log.info("hooks are served", address=address, port=port, hooks=[s.name for s in specs])
+        log.info("hooks are answered", address=address or "all", port=port)
 
     def configure(self, specs: Sequence[HookSpec]) -> None:
         """Serve these hooks from now on; on an error those so far are left.

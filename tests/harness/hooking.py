@@ -15,7 +15,7 @@ from datetime import datetime
 from rotator.web.http import Receiver
 
 TEXT_SECRET = "a secret of sixteen bytes and more"
-OTHER_SECRET = "another secret, of the next season"
+OTHER_SECRET = "another secret of the next season"
 STANDARD_SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 DELIVERY = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
