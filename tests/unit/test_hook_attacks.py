@@ -229,6 +229,7 @@ async def test_a_signature_that_is_not_right_changes_nothing() -> None:
         right.replace("sha256", "sha1"),
         f"sha256={mac(OTHER_SECRET, body).hex()}",
         f"sha256={mac(TEXT_SECRET, body + b' ').hex()}",
+        f"sha256={hmac_sha256(b'', body).hex()}",
         "sha256=" + "0" * 64,
         "sha256=" + "é" * 64,
         "sha256=" + "zz" * 32,

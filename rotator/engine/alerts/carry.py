@@ -243,10 +243,11 @@ async def _done(
 ) -> None:
     parts = responder.parts
     now = parts.clock.now()
-    seconds = (now - alert.received_at).total_seconds()
+    since = alert.decided_at or alert.received_at
+    begun = "it was approved" if alert.decided_at else "the hook was told"
     seen = value is not None and responder.tokens.is_token(value)
     told = "Fly was seen to refuse it" if seen else "revoked"
-    note = f"{how}; {told} {seconds:.1f} s after the hook was told"
+    note = f"{how}; {told} {(now - since).total_seconds():.1f} s after {begun}"
     after = replace(alert, state=AlertState.DONE, resume_at=None, note=note)
     event = alert_event(
         parts, after, Action.LEAK_ENDED, Outcome.OK, credential=credential, evidence=note
