@@ -99,9 +99,10 @@ class Daemon:
             scheduler.start()
             await self._parts.stopping.wait()
             scheduler.pause()
-            if self._hooks is not None:
-                await self._hooks.stop()
-            await self._drain()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._drain())
+                if self._hooks is not None:
+                    group.create_task(self._hooks.stop())
             scheduler.shutdown(wait=False)
             await self._leave()
             log.info("daemon stopped", worker=self._parts.worker_id)

@@ -39,7 +39,8 @@ class AlertUnit(UnitBase):
             "answer": delivery.answer,
         }
         added = dialect.insert(hook_deliveries).values(values).on_conflict_do_nothing()
-        if (await self._connection.execute(added)).rowcount:
+        returning = added.returning(hook_deliveries.c.key)
+        if (await self._connection.execute(returning)).first() is not None:
             return []
         return await self._deliveries_like(delivery, digests)
 

@@ -38,6 +38,7 @@ _REFUSALS: Final[Mapping[RequestOutcome, tuple[HTTPStatus, str]]] = {
     RequestOutcome.STALE: (HTTPStatus.BAD_REQUEST, "the signature's time is too far from now"),
 }
 _BROKEN: Final[Mapping[int, tuple[RequestOutcome, str]]] = {
+    HTTPStatus.TOO_MANY_REQUESTS: (RequestOutcome.LIMITED, "too many requests at once"),
     HTTPStatus.REQUEST_TIMEOUT: (RequestOutcome.TOO_SLOW, "the request came too slowly"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (RequestOutcome.TOO_LARGE, "the body is too large"),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (RequestOutcome.TOO_LARGE, "the head is too large"),
@@ -70,7 +71,7 @@ class HookHandler:
 
     async def admit(self, head: Head) -> Answered | None:
         """What can be refused before the body is read."""
-        if not self._gate.admits(self._source(head), self._clock.now()):
+        if not self._gate.admits(self.source(head), self._clock.now()):
             status = HTTPStatus.TOO_MANY_REQUESTS
             return self._refused(RequestOutcome.LIMITED, status, "too many requests", retry=5)
         if head.method != "POST":
@@ -96,16 +97,18 @@ class HookHandler:
             name = hook.spec.name if hook is not None else UNKNOWN
             await self._reject(name, verdict)
             return self._refused(verdict, *_REFUSALS[verdict], hook=name)
-        self._gate.proven(self._source(head), now)
+        self._gate.proven(self.source(head), now)
         try:
             answer = await self._proven(hook, verdict, head, body)
         except MalformedPayload as error:
             answer = self._refused(
                 RequestOutcome.MALFORMED, HTTPStatus.BAD_REQUEST, str(error), hook=hook.spec.name
             )
-        except (RotatorError, BaseExceptionGroup) as error:
-            told = type(error).__name__
-            log.warning("a hook's request could not be kept", hook=hook.spec.name, error=told)
+        except Exception as error:
+            # Also what nobody expects: a text of an error could hold a part of the request.
+            known = isinstance(error, RotatorError)
+            told = str(error) if known else type(error).__name__
+            log.error("a hook's request could not be kept", hook=hook.spec.name, error=told)
             status, why = HTTPStatus.SERVICE_UNAVAILABLE, "it could not be kept; send it again"
             answer = self._refused(
                 RequestOutcome.FAILED, status, why, hook=hook.spec.name, retry=30
@@ -144,7 +147,8 @@ class HookHandler:
         except RotatorError as error:
             log.warning("a refused request could not be told", error=str(error))
 
-    def _source(self, head: Head) -> str:
+    def source(self, head: Head) -> str:
+        """Who sends, as far as limits go."""
         forwarded = head.headers.get("fly-client-ip") if self._trusts else None
         return source_of(head.peer, forwarded)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -49,6 +49,10 @@ class Answered:
 class Handler(Protocol):
     """What the receiver serves."""
 
+    def source(self, head: Head) -> str:
+        """Who sends it, as far as limits go."""
+        ...
+
     async def admit(self, head: Head) -> Answered | None:
         """Refuse a request before its body is read, or None."""
         ...
@@ -70,6 +74,7 @@ class Receiver:
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._peers: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
         self.share_peer = False
         """Whether all connections come from one proxy, so that a limit for each makes no sense."""
 
@@ -103,14 +108,11 @@ class Receiver:
             writer.transport.abort()
             return
         self._serving.add(task)
-        self._peers[peer] += 1
         try:
-            await self.serve(reader, writer, peer)
+            with _counted(self._peers, peer):
+                await self.serve(reader, writer, peer)
         finally:
             self._serving.discard(task)
-            self._peers[peer] -= 1
-            if self._peers[peer] <= 0:
-                del self._peers[peer]
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str
@@ -143,7 +145,11 @@ class Receiver:
                 refused = await self._handler.admit(head)
                 if refused is not None:
                     return refused
-                body = await reading.body(head)
+                source = self._handler.source(head)
+                if self._sources[source] >= self._bounds.connections_a_source:
+                    return await self._handler.broken(HTTPStatus.TOO_MANY_REQUESTS)
+                with _counted(self._sources, source):
+                    body = await reading.body(head)
         except h11.RemoteProtocolError as error:
             return await self._handler.broken(error.error_status_hint)
         except _TooLarge:
@@ -170,6 +176,18 @@ class Receiver:
         async with asyncio.timeout(self._bounds.linger_seconds):
             while left > 0 and (data := await reader.read(READ_BYTES)):
                 left -= len(data)
+
+
+@contextlib.contextmanager
+def _counted(counts: Counter[str], key: str) -> Iterator[None]:
+    """Count one more under a key for as long as it lasts; what is at none is forgotten."""
+    counts[key] += 1
+    try:
+        yield
+    finally:
+        counts[key] -= 1
+        if counts[key] <= 0:
+            del counts[key]
 
 
 class _TooLarge(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -61,6 +62,14 @@ async def test_a_request_is_known_again_by_its_id_and_by_what_was_signed(store: 
         assert await unit.forget_deliveries(NOW + HOUR, 1) == 1
         assert await unit.forget_deliveries(NOW + HOUR, 10) == 1
         assert await unit.add_delivery(FIRST, ()) == []
+
+
+async def test_of_requests_that_come_at_once_one_is_the_first(store: SqlStore) -> None:
+    async def kept() -> bool:
+        async with store.unit() as unit:
+            return not await unit.add_delivery(FIRST, ())
+
+    assert sum(await asyncio.gather(*(kept() for _ in range(4)))) == 1
 
 
 async def test_an_alert_comes_back_with_every_field_and_is_taken_by_one_worker(

@@ -400,6 +400,42 @@ def test_who_sends_slowly_is_cut_off() -> None:
     in_the_hours(story)
 
 
+def test_one_source_that_dawdles_behind_a_proxy_leaves_room_for_the_others() -> None:
+    async def story(h: Hooked) -> None:
+        body = github_alert()
+        data = request(body, github(body) | {"Fly-Client-IP": "198.51.100.1"})
+        slow = [
+            asyncio.create_task(exchange(h.receiver, data[:-5], pause_seconds=9, hang_up=False))
+            for _ in range(16)
+        ]
+        await asyncio.sleep(1)
+        assert (await exchange(h.receiver, data)).status == 429
+        other = data.replace(b"198.51.100.1", b"198.51.100.2")
+        assert (await exchange(h.receiver, other)).status == 202
+        assert {(await each).status for each in slow} == {408}
+        assert not h.receiver._sources
+
+    async def live(_: VirtualLoop) -> None:
+        await story(Hooked(trusts=True))
+
+    run_virtually(live)
+
+
+async def test_an_error_inside_is_answered_without_a_word_of_the_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def breaks(*_: object) -> None:
+        raise LookupError(VALUE)
+
+    monkeypatch.setattr("rotator.web.hooks.accept", breaks)
+    h = Hooked()
+    reply = await h.post(BODY, fly(BODY))
+    assert (reply.status, reply.json) == (503, {"error": "it could not be kept; send it again"})
+    told = capsys.readouterr()
+    assert "LookupError" in told.out + told.err
+    assert VALUE not in told.out + told.err
+
+
 AMBIGUOUS = (
     ("Content-Length: 5", "Transfer-Encoding: chunked"),
     ("Content-Length: 5", "Content-Length: 6"),

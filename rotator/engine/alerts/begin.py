@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +19,7 @@ from rotator.engine.alerts.telling import LOOK, Responder, alert_event, commit, 
 from rotator.engine.leak_finding import Known, Stranger
 from rotator.engine.parts import Parts
 
+_log = logging.getLogger(__name__)
 _GONE: Final = frozenset({VersionState.REVOKED, VersionState.DISCARDED})
 _WAITING: Final = frozenset({AlertState.WAITING})
 _MOST: Final = 1000
@@ -158,6 +160,7 @@ async def _told(
         why=after.note,
         **detail,
     )
+    _log.warning("alert %s of the hook %s: %s", after.id, after.hook, after.note)
     return await commit(responder.parts, alert, after, event)
 
 
@@ -191,6 +194,9 @@ async def _waits(
                 expires_at=until.isoformat(),
             )
         await step_on(unit, alert, after, event, value=value)
+    if other is None:
+        told = "alert %s of the hook %s waits for `rotator rotate approve`: %s"
+        _log.warning(told, after.id, after.hook, after.note)
     return after
 
 

@@ -54,6 +54,9 @@ async def carry_on(responder: Responder) -> int:
             await parts.clock.sleep((next_at - now).total_seconds())
         async with parts.store.unit() as unit:
             taken = await unit.take_alerts(parts.clock.now(), LEASE, AT_ONCE)
+        if not taken:
+            # Another worker is about to have them.
+            return done
         async with asyncio.TaskGroup() as group:
             for alert in taken:
                 group.create_task(_bounded_step(responder, alert))
