@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -21,12 +22,12 @@ from rotator.domain.hook import (
     Respond,
     Untracked,
 )
-from rotator.domain.ports import EventQuery
+from rotator.domain.ports import EventQuery, Store, Unit
 from rotator.domain.rotation import Mode, RotationState
 from rotator.domain.secret import Secret
 from rotator.engine import jobs
 from rotator.engine.alerts import accept
-from rotator.engine.alerts.carry import carry_on
+from rotator.engine.alerts.carry import LEASE, carry_on
 from rotator.engine.alerts.deciding import approve, followed, refuse, waiting
 from rotator.engine.alerts.telling import Responder
 from rotator.engine.leak import REFUSAL_PATIENCE
@@ -376,10 +377,11 @@ def test_a_value_that_nobody_knows_is_never_shown_to_fly() -> None:
     hooked(story)
 
 
-def test_a_crash_between_acceptance_and_start_is_made_up_for() -> None:
-    class Killed(BaseException):
-        """As a process ends: nothing is caught, nothing is cleaned up."""
+class Killed(BaseException):
+    """As a process ends: nothing is caught, nothing is cleaned up."""
 
+
+def test_a_crash_between_acceptance_and_start_is_made_up_for() -> None:
     async def story(h: Hooked) -> None:
         version, value = await the(h.story, VersionState.CURRENT)
         body = json.dumps({"token": value.reveal()}).encode()
@@ -410,6 +412,58 @@ def test_a_crash_between_acceptance_and_start_is_made_up_for() -> None:
         assert token.revoked_at - alert.received_at < GOAL
 
     hooked(story)
+
+
+class Dying:
+    """A store whose process ends behind the n-th transaction that it commits."""
+
+    def __init__(self, store: Store, commits: int) -> None:
+        self._store, self.left = store, commits
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Unit]:
+        async with self._store.unit() as unit:
+            yield unit
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+    def view(self) -> AbstractAsyncContextManager[Unit]:
+        return self._store.view()
+
+
+def test_a_death_behind_any_commit_of_an_alert_costs_no_more_than_time() -> None:
+    deaths: list[bool] = []
+
+    async def story(h: Hooked) -> None:
+        commits = len(deaths) + 1
+        _, value = await the(h.story, VersionState.CURRENT)
+        dying = Dying(h.story.parts.store, commits)
+        mortal = replace(h.responder, parts=replace(h.story.parts, store=dying))
+        handler = HookHandler(mortal, lambda *_: None)
+        handler.configure([hook_of(SCANNER, [Secret(TEXT_SECRET)])])
+        alive, h.receiver = h.receiver, Receiver(handler)
+        with suppress(Killed, BaseExceptionGroup):
+            await h.scanned(token=narrowed(value).reveal())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(h.story.work())
+                await carry_on(mortal)
+        deaths.append(dying.left <= 0)
+        h.receiver = alive
+        await h.scanned(token=narrowed(value).reveal())
+        for _ in range(3):
+            await h.work()
+            await h.story.parts.clock.sleep(LEASE.total_seconds())
+        alert = await h.alert()
+        assert (alert.state, await h.value_held(alert)) == (AlertState.DONE, None)
+        assert await h.tokens.accepted(value) is None
+        asked = await h.events(Action.ROTATION_REQUESTED)
+        assert [e.actor.kind for e in asked] == ["user", "webhook"]
+        assert len(await h.events(Action.HOOK_RECEIVED)) == 1
+
+    while not deaths or deaths[-1]:
+        hooked(story)
+    assert len(deaths) > 6
 
 
 def test_fly_out_of_reach_is_waited_for_and_a_token_that_lives_on_is_told() -> None:

@@ -77,6 +77,9 @@ async def _bounded_step(responder: Responder, alert: Alert) -> None:
         await _tried(responder, alert)
     except RotatorError as error:
         _log.warning("alert %s: %s; it is taken up again", alert.id, error)
+    except Exception as error:
+        # The steps beside it go on; its text could hold a part of what was reported.
+        _log.error("alert %s: an error inside rotator: %s", alert.id, type(error).__name__)
 
 
 async def _tried(responder: Responder, alert: Alert) -> None:
@@ -95,11 +98,11 @@ async def _tried(responder: Responder, alert: Alert) -> None:
 async def _step(responder: Responder, alert: Alert) -> None:
     match alert.state:
         case AlertState.ACCEPTED:
-            await _look(responder, alert)
+            await _look(responder.by_hook(alert.hook), alert)
         case AlertState.WAITING:
             await _lapse(responder, alert)
         case AlertState.APPROVED:
-            await _approved(responder, alert)
+            await _approved(responder.acting(alert.decided_by or responder.parts.actor), alert)
         case AlertState.REVOKING:
             await _revoke(responder, alert)
         case AlertState.PROVING:

@@ -38,6 +38,10 @@ class Responder:
         """The same, acting for a hook: its events name that as the actor."""
         own = self.parts.actor
         actor = Actor(ActorKind.WEBHOOK.value, hook, own.host, None, own.machine, own.region)
+        return self.acting(actor)
+
+    def acting(self, actor: Actor) -> Responder:
+        """The same, acting for somebody: what it asks for and tells names them."""
         return replace(self, parts=replace(self.parts, actor=actor))
 
 
