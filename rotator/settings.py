@@ -6,7 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rotator.domain.errors import InputError
@@ -15,6 +22,7 @@ from rotator.domain.secret import Secret
 PUBLIC_MACHINES_API = "https://api.machines.dev"
 PRIVATE_MACHINES_API = "http://_api.internal:4280"
 PUBLIC_GRAPHQL_API = "https://api.fly.io"
+PUBLIC_GITHUB_API = "https://api.github.com"
 
 
 class LogFormat(StrEnum):
@@ -72,6 +80,11 @@ class Settings(BaseSettings):
     certificate_seconds: int = Field(default=21_600, ge=1, le=86_400)
     certificate_handshake: HandshakeScope = HandshakeScope.PUBLIC
     certificate_recheck: bool = True
+    hooks_port: int | None = Field(default=None, ge=1, le=65535)
+    hooks_address: str | None = None
+    hooks_trust_fly_client_ip: bool = False
+    github_token: SecretStr | None = None
+    github_api_url: str = PUBLIC_GITHUB_API
 
     @field_validator("keys", "events_webhook_secret", mode="before")
     @classmethod
@@ -91,6 +104,11 @@ class Settings(BaseSettings):
     @classmethod
     def _graphql_base(cls, value: str) -> str:
         return _base(value, "/graphql")
+
+    @field_validator("github_api_url")
+    @classmethod
+    def _github_base(cls, value: str) -> str:
+        return _base(value, "/")
 
     @field_validator("checkpoint_webhook", "events_webhook")
     @classmethod
@@ -129,6 +147,26 @@ class Settings(BaseSettings):
     def key_secrets(self) -> tuple[Secret, ...]:
         """The key-encryption keys, the sealing one first."""
         return tuple(Secret(key.get_secret_value()) for key in self.keys)
+
+
+class _HookSecrets(BaseSettings):
+    """The secrets of one hook, from the environment or `.env`, under a name that is given."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    secrets: SecretStr | None = None
+
+
+def hook_secrets(variable: str) -> tuple[Secret, ...]:
+    """The secrets in a variable, apart by commas; several are taken at once while they rotate."""
+    model = create_model(
+        "HookSecrets",
+        __base__=_HookSecrets,
+        secrets=(SecretStr | None, Field(default=None, validation_alias=variable)),
+    )
+    given = model().secrets
+    text = given.get_secret_value() if given is not None else ""
+    return tuple(Secret(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _base(value: str, suffix: str) -> str:

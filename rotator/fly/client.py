@@ -83,7 +83,7 @@ class FlyClient:
         self.certificate_reading = FlyCertificates(self.certificates, CertificateLists(graphql))
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
-        self.leaked = LeakedTokens(self.tokens)
+        self.leaked = LeakedTokens(self.tokens, self.token)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
         self.held_tokens = HeldTokens(self.token)
