@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote
 
 from rotator.fly.call import Call
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
+from rotator.fly.paths import app_path, certificate_path
 from rotator.fly.transport import Transport
 
 
@@ -75,7 +75,7 @@ class CertificatesApi:
             call = Call(
                 what=f"list the certificates of {app}",
                 method="GET",
-                path=f"/v1/apps/{app}/certificates",
+                path=app_path(app, "certificates"),
                 action=APP_ACTIONS,
                 of=app,
                 query={"limit": 500} | ({"cursor": cursor} if cursor else {}),
@@ -91,7 +91,7 @@ class CertificatesApi:
         call = Call(
             what=f"show the certificate of {hostname}",
             method="GET",
-            path=f"/v1/apps/{app}/certificates/{quote(hostname, safe='')}",
+            path=certificate_path(app, hostname),
             action=APP_ACTIONS,
             of=app,
         )

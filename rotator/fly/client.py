@@ -23,6 +23,7 @@ from rotator.fly.graphql import Graphql
 from rotator.fly.leaks import LeakedTokens
 from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
+from rotator.fly.platform import PlatformApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
 from rotator.fly.secrets import SecretsApi
@@ -78,6 +79,7 @@ class FlyClient:
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
         self.witness = FlyWitness(graphql)
+        self.platform = PlatformApi(graphql, clock)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(self.token, clock)

@@ -105,6 +105,7 @@ async def talk(said: Conversation) -> None:
     await client.survey.look("acme", lambda *_: None)
     secret = TargetSpec("fly-secret", "k", {"app": "web", "name": "SESSION_KEY"}, "web")
     assert await client.witness.author(secret, TargetState("-")) == ""
+    assert (await client.platform.read()).region("fra") is not None
     region = await client.wireguard.nearest_gateway_region()
     key = base64.b64encode(bytes(range(32))).decode()
     peer = await client.wireguard.add_peer(
