@@ -7,6 +7,7 @@ purpose it is to print a value says so with `values_shown`.
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 import sys
@@ -30,6 +31,7 @@ class GuardedStream(io.TextIOBase):
         self._inner = inner
         self._waiting = ""
         self._in_key = False
+        self._bytes = _GuardedBytes(self)
         self.open = False
 
     def write(self, text: str, /) -> int:
@@ -91,7 +93,7 @@ class GuardedStream(io.TextIOBase):
     @property
     def buffer(self) -> IO[bytes]:
         """For those who write bytes: they are looked at as well."""
-        return cast("IO[bytes]", _GuardedBytes(self))
+        return cast("IO[bytes]", self._bytes)
 
     def _pass_on(self) -> None:
         ready, self._waiting = self._waiting, ""
@@ -117,10 +119,11 @@ class _GuardedBytes(io.RawIOBase):
     def __init__(self, stream: GuardedStream) -> None:
         super().__init__()
         self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(self, data: Any, /) -> int:
         """Take bytes of UTF-8 text."""
-        self._stream.write(bytes(data).decode("utf-8", "backslashreplace"))
+        self._stream.write(self._decoder.decode(bytes(data)))
         return len(data)
 
     def flush(self) -> None:

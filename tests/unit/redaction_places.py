@@ -96,6 +96,11 @@ def log_key(world: World, value: str) -> None:
 
 
 @place
+def log_telling_name(world: World, value: str) -> None:
+    world.log.info("refused", db_password=value, headers=[{"Authorization": value}])
+
+
+@place
 def log_bytes(world: World, value: str) -> None:
     world.log.info("refused", body=value.encode())
 
@@ -335,6 +340,11 @@ def event_reason(world: World, value: str) -> None:
 @place
 def event_detail(world: World, value: str) -> None:
     world.event(error=f"Fly said: {value}")
+
+
+@place
+def event_telling_name(world: World, value: str) -> None:
+    world.event(wireguard_private_key=value)
 
 
 @place

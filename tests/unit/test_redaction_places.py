@@ -51,10 +51,11 @@ VALUES = st.tuples(st.integers(0, 2**32), st.sampled_from(KINDS)).map(
 EXAMPLE = "kE7-uQ_2rTzP0aXwL9vB4nYh6cJm1dGs8fKo3iVq5eR"
 
 
-def put(value: str, places: Iterable[str], *, as_json: bool = True) -> list[str]:
+def put(value: str, places: Iterable[str], *, as_json: bool = True, hold: bool = True) -> list[str]:
     """The parts of a value that came out by these places of a process that holds it."""
     with a_world(as_json=as_json) as world:
-        Secret(value)
+        if hold:
+            Secret(value)
         for name in places:
             PLACES[name](world, value)
         told = world.told()
@@ -89,6 +90,24 @@ def test_a_layer_that_is_switched_off_is_missed(
 ) -> None:
     LAYERS[layer](monkeypatch)
     assert put(EXAMPLE, ONLY_BY[layer])
+
+
+STRANGERS = {
+    "content": ("log_message", "fm2_lJPECPWxZSJKWLeRxBBjnvCl9sEq"),
+    "names": ("log_telling_name", "Tr0ub4dor-and-3-and-4"),
+    "fly": ("fly_says_it", "A1b2" * 12),
+}
+"""A value that nobody holds, and the place where one layer alone sees it."""
+
+
+@pytest.mark.parametrize("layer", STRANGERS)
+def test_a_value_that_nobody_holds_is_found_by_one_layer(
+    layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, value = STRANGERS[layer]
+    assert not put(value, [name], hold=False)
+    LAYERS[layer](monkeypatch)
+    assert put(value, [name], hold=False)
 
 
 ONLY_BY = {

@@ -26,6 +26,7 @@ _PASSWORD_IN_URL: Final = re.compile(
 )
 _USER_IN_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,30}://)[^/\s:@\"'<>]{16,}@")
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}")
+SHORTEST_ISSUED: Final = 16
 _KNOWN_ISSUERS: Final = """
 ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- sk_live_ rk_live_ xoxb- xoxp- xoxa- xoxr- xoxs- xoxe-
 whsec_ npm_ pypi- tskey-
@@ -66,7 +67,7 @@ def without_values(text: str) -> str:
         text = _PEM.sub(rf"\1{MASK}\2", text)
     if "eyJ" in text:
         text = _JWT.sub(MASK, text)
-    if any(issuer in text for issuer in _ISSUERS):
+    if len(text) >= SHORTEST_ISSUED and any(issuer in text for issuer in _ISSUERS):
         text = _ISSUED.sub(rf"\1{MASK}", text)
     if "caveats" in text or '"i64"' in text:
         text = _MACAROON_FIELD.sub(rf"\1{MASK}", text)
