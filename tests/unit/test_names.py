@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rotator import validated
 from rotator.cli.doubts import doubtful_regions
+from rotator.cli.main import _run
 from rotator.domain import names
 from rotator.domain.errors import InputError, Unavailable
 from rotator.domain.platform import Platform, Region, Size
@@ -280,3 +281,29 @@ async def test_an_outage_is_bridged_with_what_is_known_else_with_what_came_along
         graphql.up = False
         said.clock.at += FRESH_FOR
         assert await api.platform() is known
+
+
+# -- options
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("discover", "--org", "acme", "--org", "A b"), "--org: 'A b' is not an organisation slug"),
+        (("rotate", "now", "--everything", "--app", "../x"), "--app: '../x' is not an app name"),
+        (("rotate", "now", "--everything", "--org", "ACME"), "did you mean 'acme'?"),
+        (("list", "--app", "My_App"), "did you mean 'my-app'?"),
+        (("rollout", "list", "--app", "-x-"), "--app: '-x-' is not an app name"),
+        (("audit", "--machine", "7811"), "--machine: '7811' is not a machine id"),
+        (("audit", "--region", "europe"), "a region has at most 3 characters"),
+        (("init", "-o", "My Org"), "--organization: 'My Org' is not an organisation slug"),
+    ],
+)
+def test_an_option_that_is_no_such_name_is_refused_in_one_line(
+    command: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(list(command)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
+    assert len(printed.err.splitlines()) == 1
