@@ -75,6 +75,9 @@ class GuardedStream(io.TextIOBase):
         finally:
             self._inner.close()
 
+    def __del__(self) -> None:
+        """The stream behind it outlives it: don't close that, as the base class would."""
+
     @property
     def closed(self) -> bool:
         """Whether the stream behind it is."""
@@ -129,6 +132,9 @@ class _GuardedBytes(io.RawIOBase):
     def flush(self) -> None:
         """Write out what waits."""
         self._stream.flush()
+
+    def __del__(self) -> None:
+        """As above."""
 
     def writable(self) -> bool:
         """It is."""

@@ -4,8 +4,10 @@ layer that sees to it is missed when it is switched off."""
 from __future__ import annotations
 
 import base64
+import gc
 import random
 import string
+import sys
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -14,13 +16,13 @@ from hypothesis import strategies as st
 
 from rotator import logs
 from rotator.cli.guarded_console import GuardedConsole
-from rotator.cli.guarding import GuardedStream
+from rotator.cli.guarding import GuardedStream, guarded, values_shown
 from rotator.domain import redaction
 from rotator.domain.redaction import content, held, structure
 from rotator.domain.secret import Secret
 from rotator.store import rows
 from tests.unit.redaction_places import PLACES
-from tests.unit.redaction_world import a_world, pieces
+from tests.unit.redaction_world import Stream, a_world, pieces
 
 PUNCTUATED = f"{string.ascii_letters}{string.digits} !#$%&*+,-./:;=?@^_~é'\"\\"
 """What people make up: with blanks, quotes and letters beyond ASCII."""
@@ -65,6 +67,41 @@ def put(value: str, places: Iterable[str], *, as_json: bool = True, hold: bool =
 def leaking(value: str) -> set[str]:
     """The places by which some of it came out."""
     return {name for name in PLACES if put(value, [name])}
+
+
+def test_the_stream_behind_a_guard_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with guarded():
+        print("half a line", end="")
+    gc.collect()
+    assert sys.stdout is stream
+    assert stream.getvalue() == "half a line"
+
+
+def test_a_command_that_is_there_to_print_a_value_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with guarded():
+        Secret(EXAMPLE)
+        with values_shown():
+            print(EXAMPLE)
+        print(EXAMPLE)
+    assert stream.getvalue() == f"{EXAMPLE}\n{content.MASK}\n"
+
+
+def test_the_lines_of_a_key_that_come_one_by_one_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with guarded():
+        for line in ("-----BEGIN PRIVATE KEY-----", "MIIabc", "def", "-----END PRIVATE KEY-----"):
+            print(line)
+        print("and on")
+    assert "MIIabc" not in stream.getvalue()
+    assert "def" not in stream.getvalue()
+    assert stream.getvalue().endswith("\nand on\n")
 
 
 def test_there_are_places_enough() -> None:
