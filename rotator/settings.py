@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rotator.domain.errors import InputError
 from rotator.domain.secret import Secret
+from rotator.redaction import hold
 
 PUBLIC_MACHINES_API = "https://api.machines.dev"
 PRIVATE_MACHINES_API = "http://_api.internal:4280"
@@ -177,6 +178,17 @@ def _base(value: str, suffix: str) -> str:
     return base
 
 
+def _held(settings: Settings) -> Settings:
+    """The settings, whose values are known from now on, so that they are found in any text."""
+    hold(settings.database_url)
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, SecretStr):
+                hold(each.get_secret_value())
+    return settings
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the environment.
 
@@ -184,7 +196,7 @@ def load_settings(**overrides: object) -> Settings:
         InputError: a variable has a value that can't be taken; the value is not repeated.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return _held(Settings(**overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"

@@ -48,7 +48,7 @@ from rotator.store.store import SqlStore
 from rotator.system import SystemClock, SystemEntropy
 from rotator.targets.registry import all_targets
 
-ABSENT_TOKEN = Secret("absent")
+ABSENT_TOKEN = Secret.of_public("absent")
 """Stands in where a command works without the API, such as `list`."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from rotator.cli.doubts import doubtful_regions
 from rotator.cli.failures import FAILED
 from rotator.cli.mending import new_token_command, organization_of
 from rotator.cli.places import places_of
@@ -168,6 +169,10 @@ async def _working(rotator: Rotator) -> AsyncIterator[Finding]:
     yield Finding("manifest", Verdict.OK, f"{manifest.path}: {len(manifest.specs)} credentials")
     for finding in _hooks(rotator.settings, manifest):
         yield finding
+    platform = await rotator.client.platform.platform()
+    for doubt in doubtful_regions(manifest.specs, platform):
+        mend = "`fly platform regions` lists them"
+        yield Finding("regions", Verdict.NOTE, doubt, mend)
     async for finding in _rights(rotator, manifest):
         yield finding
 

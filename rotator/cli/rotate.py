@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import app_name, organization_slug
+
 rotate = typer.Typer(
     help="Rotate now; look at, approve, retry, abort or undo a rotation.",
     no_args_is_help=True,
@@ -23,7 +25,9 @@ _NO_WAIT = Annotated[
 @rotate.command("now")
 def now(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME")] = None,
-    app: Annotated[str | None, typer.Option(help="All credentials that this app reads.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="All credentials that this app reads.", callback=app_name)
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="All credentials of this kind.")] = None,
     all_due: Annotated[bool, typer.Option("--all-due", help="All that are due.")] = False,
     reason: _REASON = "",
@@ -37,7 +41,10 @@ def now(
         bool,
         typer.Option("--everything", help="With --app or --org: all that could have been taken."),
     ] = False,
-    org: Annotated[str | None, typer.Option(help="With --everything: an organisation.")] = None,
+    org: Annotated[
+        str | None,
+        typer.Option(help="With --everything: an organisation.", callback=organization_slug),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     emergency: Annotated[
         bool,

@@ -28,6 +28,7 @@ from rotator.fly.leaks import LeakedTokens
 from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.own_rights import HeldTokens
+from rotator.fly.platform import PlatformApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
 from rotator.fly.running import FlyRunningApps
@@ -90,6 +91,7 @@ class FlyClient:
         self.holdings = FlyHoldings(graphql, self.tokens, self.wireguard)
         self.witness = FlyWitness(graphql)
         self.running = FlyRunningApps(machines, graphql, self.secrets)
+        self.platform = PlatformApi(graphql, clock)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(self.token, clock)

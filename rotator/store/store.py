@@ -40,7 +40,7 @@ BUSY_MILLISECONDS: Final = 15_000
 POOL_SIZE: Final = 8
 MOST_ACTORS: Final = 1000
 """So many actors are remembered; beyond that, remembering begins anew."""
-_KEY_CHECK: Final = Secret("rotator key check")
+_KEY_CHECK: Final = Secret.of_public("rotator key check")
 _WRITES: Final = "rotator_writes"
 _LONGEST_PREFIX: Final = 2 + 255
 """Format, length and name of a key."""
