@@ -34,6 +34,7 @@ _STYLES: Final = {
     CertificateState.EXPIRED: "bold red",
     CertificateState.NOT_ISSUED: "bold red",
     CertificateState.EXPIRING: "bold red",
+    CertificateState.BADLY_SERVED: "bold red",
     CertificateState.MISCONFIGURED: "yellow",
     CertificateState.UNREAD: "yellow",
     CertificateState.GOOD: "green",
@@ -45,7 +46,7 @@ _ENDS: Final = frozenset({EXPIRED, EXPIRING, CUSTOM_EXPIRING})
 _REACHES: Final = {
     Reach.NOT_TRIED: "not tried",
     Reach.UNRESOLVED: "no address",
-    Reach.FORBIDDEN: "not public",
+    Reach.FORBIDDEN: "not spoken to",
     Reach.UNREACHABLE: "unreachable",
     Reach.NO_TLS: "no TLS",
 }

@@ -49,6 +49,10 @@ def printed(capsys: pytest.CaptureFixture[str], *snapshots: CertificateSnapshot)
         (a_hostname(handshake=shown(chain_problem="self-signed")), "chain broken, ends in 60d"),
         (a_hostname(), "handshake: off"),
         (
+            a_hostname(handshake=Handshake(Reach.FORBIDDEN, NOW, "10.0.0.1 is not public")),
+            "handshake: not spoken to: 10.0.0.1 is not public",
+        ),
+        (
             a_hostname(handshake=Handshake(Reach.UNREACHABLE, NOW, "it did not answer in time")),
             "unreachable: it did not answer in time",
         ),

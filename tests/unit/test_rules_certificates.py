@@ -236,6 +236,9 @@ def test_a_name_covers_a_hostname_as_browsers_see_it(
         (a_hostname(a_view(10, configured=False)), CertificateState.EXPIRING),
         (a_hostname(a_view(-1)), CertificateState.EXPIRED),
         (a_hostname(a_view(None)), CertificateState.NOT_ISSUED),
+        (a_hostname(handshake=shown(60, "x.org")), CertificateState.BADLY_SERVED),
+        (a_hostname(handshake=shown(chain_problem="self-signed")), CertificateState.BADLY_SERVED),
+        (a_hostname(handshake=shown(200)), CertificateState.GOOD),
         (CertificateSnapshot("acme", "web", HOST), CertificateState.UNREAD),
     ],
 )

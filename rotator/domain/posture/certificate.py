@@ -189,6 +189,7 @@ class CertificateState(StrEnum):
     EXPIRED = "expired"
     NOT_ISSUED = "not-issued"
     EXPIRING = "expiring"
+    BADLY_SERVED = "badly-served"
     MISCONFIGURED = "misconfigured"
     UNREAD = "unread"
     GOOD = "good"
@@ -205,8 +206,18 @@ def state_of(snapshot: CertificateSnapshot, now: datetime, days: int) -> Certifi
         return CertificateState.EXPIRED
     if ends_at - now <= timedelta(days=days):
         return CertificateState.EXPIRING
+    if is_badly_served(snapshot):
+        return CertificateState.BADLY_SERVED
     sound = snapshot.configured and not snapshot.problems
     return CertificateState.GOOD if sound else CertificateState.MISCONFIGURED
+
+
+def is_badly_served(snapshot: CertificateSnapshot) -> bool:
+    """Whether clients refuse what a handshake showed: another name, or no trusted chain."""
+    shaken = snapshot.handshake
+    if shaken is None or shaken.served is None:
+        return False
+    return bool(shaken.chain_problem) or not covers(shaken.served.names, snapshot.hostname)
 
 
 def missing_records(snapshot: CertificateSnapshot) -> tuple[str, ...]:
