@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 from starlette.responses import Response
@@ -19,8 +20,9 @@ KINDS: Final = ("shared_v4", "v4", "v6", "private_v6")
 
 def assign(app: App, kind: str, at: datetime) -> Address:
     """Give an app an address; a shared one is the same for all apps of an organization."""
-    place = sum(each.kind == kind for each in app.addresses) + 1
     number = app.number & 0xFFFF
+    given = {each.ip for each in app.addresses}
+    place = next(n for n in count(1) if f"2a09:8280:1::{number:x}:{n:x}" not in given)
     ip = {
         "shared_v4": "66.241.124.10",
         "v4": f"137.66.{number >> 8}.{number & 0xFF}",

@@ -18,6 +18,7 @@ from rotator.simulator.world import Transition, World
 
 EVENTS_KEPT: Final = 50
 CRASH_RESTARTS: Final = 10
+"""Where a config has no number: flyctl's default."""
 STOP_SECONDS: Final = (0.3, 0.8)
 BOOT_SECONDS: Final = (1.5, 4.0)
 RESUME_SECONDS: Final = (0.2, 0.5)
@@ -281,7 +282,7 @@ def _take_secrets(world: World, machine: Machine, cause: Cause) -> None:
 
 def _crash(world: World, machine: Machine, at: datetime) -> None:
     machine.restart_count += 1
-    again = machine.restart_count < CRASH_RESTARTS
+    again = restarts_again(machine)
     request = _exit(at, requested=False, restarting=again, restarts=machine.restart_count)
     note(world, machine, at, ("exit", "stopped", "flyd"), request)
     _out_of_service(machine, at)
@@ -289,6 +290,18 @@ def _crash(world: World, machine: Machine, at: datetime) -> None:
         _starting(world, machine, at, "crash", "flyd")
     else:
         machine.state = "stopped"
+
+
+def restarts_again(machine: Machine) -> bool:
+    """Whether Fly starts it once more after a failure, by the restart policy in its config. (The
+    description: `on-failure` is the default, with a number of tries that it does not name.)"""
+    given = machine.config.get("restart")
+    policy: Json = given if isinstance(given, dict) else {}
+    if policy.get("policy") in ("no", "always"):
+        return policy["policy"] == "always"
+    retries = policy.get("max_retries")
+    most = retries if isinstance(retries, int) and retries > 0 else CRASH_RESTARTS
+    return machine.restart_count < most
 
 
 def _exit(at: datetime, *, requested: bool, restarting: bool = False, restarts: int = 0) -> Json:

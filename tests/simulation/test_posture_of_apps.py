@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rotator.domain.posture.finding import Finding
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
+from rotator.domain.risk import Risk
 from rotator.domain.rotation import RotationState
 from rotator.engine import jobs
 from rotator.engine.posture.apps import AppsInspector
@@ -29,8 +33,8 @@ TORN = {("machines-differ-in-secrets", "app:web")}
 HOURS = 3600.0
 
 
-async def said_of_web(s: Story) -> set[tuple[str, str]]:
-    """What is found at `web`, without what a seeded world always has."""
+async def look_at_web(s: Story) -> Sequence[Finding]:
+    """What is found at `web`."""
     http = InProcess(create_app(s.world.fly))
     client = FlyClient(
         "http://fly", "http://fly", s.world.token, s.world.clock, s.world.entropy, http=http
@@ -40,7 +44,12 @@ async def said_of_web(s: Story) -> set[tuple[str, str]]:
     scope = InspectionScope(("acme",), "web")
     found = await inspector.inspect(scope, PosturePolicy(), s.world.clock.now())
     assert found.missing == ()
-    return {(each.rule.id, each.subject) for each in found.findings}
+    return found.findings
+
+
+async def said_of_web(s: Story) -> set[tuple[str, str]]:
+    """The same by rule and subject."""
+    return {(each.rule.id, each.subject) for each in await look_at_web(s)}
 
 
 def web(s: Story) -> App:
@@ -109,5 +118,23 @@ def test_a_rotation_that_waits_for_the_next_release_is_no_finding() -> None:
         assert web(s).secrets["SESSION_KEY"].digest != before
         await s.parts.clock.sleep(2 * HOURS)
         assert await said_of_web(s) == set()
+
+    tell(story)
+
+
+def test_machines_that_die_of_a_rotation_that_failed_are_told_as_worse() -> None:
+    async def story(s: Story) -> None:
+        for machine in web(s).machines.values():
+            kept = {key: part for key, part in machine.config.items() if key != "services"}
+            machine.config = {**kept, "restart": {"policy": "always"}}
+        web(s).refuse_next.add("SESSION_KEY")
+        await s.apply(AT_ONCE)
+        # The value that stood there was never known, so that it can't be put back.
+        assert (await s.rotate("session")).state is RotationState.PARKED
+        found = await look_at_web(s)
+        loops = [each for each in found if each.rule.id == "restart-loop"]
+        assert {each.subject for each in loops} == {"group:web/app", "group:web/worker"}
+        assert {each.severity for each in loops} == {Risk.HIGH}
+        assert "rotator's last rollout of it failed" in loops[0].message
 
     tell(story)

@@ -19,6 +19,7 @@ from rotator.domain.posture.running import (
 from rotator.fly.running_model import RunningMachineModel
 from rotator.simulator import addresses
 from rotator.simulator.app import create_app
+from rotator.simulator.machines import restart as restarting
 from rotator.simulator.model import Machine
 from rotator.simulator.seed import add_app
 from tests.contract.conversation import Conversation, conversation
@@ -195,3 +196,32 @@ def test_an_image_tells_when_it_was_built_by_its_label_else_by_the_tag_of_flyctl
     assert read({}, image_ref=labelled).image.built_at == datetime(2023, 1, 1, tzinfo=UTC)
     assert read({}, image_ref=ref | {"tag": "latest"}).image.built_at is None
     assert read({}, instance_id="no ulid").made_at is None
+
+
+@pytest.mark.parametrize(
+    ("restart", "ends_after"),
+    [
+        ({"policy": "no"}, 1),
+        ({"policy": "on-failure", "max_retries": 3}, 3),
+        (None, 10),
+        ({"policy": "always"}, None),
+    ],
+)
+async def test_a_machine_that_dies_is_restarted_as_its_config_says(
+    restart: object, ends_after: int | None
+) -> None:
+    async with conversation() as said:
+        machine = machine_of(said, "web")
+        machine.config = {k: v for k, v in machine.config.items() if k != "restart"}
+        if restart is not None:
+            machine.config["restart"] = restart
+        machine.crash_loop = True
+        restarting(said.world, machine)
+        for _ in range(200):
+            await said.clock.sleep(3)
+            said.world.advance()
+        if ends_after is None:
+            assert machine.restart_count > 20
+            assert machine.state != "stopped"
+        else:
+            assert (machine.restart_count, machine.state) == (ends_after, "stopped")
