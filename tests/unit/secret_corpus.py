@@ -42,6 +42,7 @@ def _named(d: Dice) -> list[Sample]:
         Sample("mail.password", d.password()),
         Sample("dbPassword", d.password()),
         Sample("PASSWD", "qwerty" + "123"),
+        Sample("PIN_PASSWORD", "1984" + "0712"),
         Sample("APP_PASSPHRASE", "correct horse battery " + "staple"),
         Sample("KEYSTORE_PASSWORD", "change" + "it1"),
         Sample("SECRET_KEY_BASE", d.hex(128)),

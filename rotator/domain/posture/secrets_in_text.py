@@ -287,9 +287,9 @@ def _is_of_compose(address: re.Match[str]) -> bool:
 
 
 def _address_secret(match: re.Match[str], group: str) -> Suspicion:
-    words = "an address with a password" if group == "password" else "an address with a token"
+    what = "an address with a password" if group == "password" else "an address with a token"
     start, end = match.span(group)
-    return Suspicion("address-password", words, Evidence.ADDRESS, Risk.CRITICAL, start, end)
+    return Suspicion("address-password", what, Evidence.ADDRESS, Risk.CRITICAL, start, end)
 
 
 def _by_name(name: str, text: str) -> Suspicion | None:
@@ -329,9 +329,12 @@ def _fits_secret(name: str, value: str) -> bool:
         return True
     if "://" in value or value.startswith(("{", "[")) or _IDENTIFIERS.fullmatch(value):
         return False
+    for_people = bool(_PASSWORD_PARTS & set(parts_of(name)))
+    if for_people and value.isdigit():
+        return len(value) >= 6
     if is_harmless(value) and not any(looks_random(part, 20) for part in re.split(r"[/:.]", value)):
         return looks_random(value, 24) and "." not in value
-    if _PASSWORD_PARTS & set(parts_of(name)):
+    if for_people:
         return len(value) >= 5
     return not _PLAIN_WORDS.fullmatch(value) or looks_random(value)
 
