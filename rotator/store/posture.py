@@ -9,8 +9,8 @@ from sqlalchemy import delete, func, select
 
 from rotator.domain.posture.finding import Topic
 from rotator.domain.posture.record import FindingRecord, FindingState, PostureLook
-from rotator.domain.redaction import kept_text
 from rotator.domain.risk import Risk
+from rotator.redaction import kept
 from rotator.store.base import UnitBase
 from rotator.store.posture_tables import findings, posture_looks
 from rotator.store.rows import AnyRow, Values
@@ -100,7 +100,7 @@ def _look_values(look: PostureLook) -> Values:
         "holder": look.holder,
         "held_until": look.held_until,
         "looked_at": look.looked_at,
-        "missing": "\n".join(kept_text(line) for line in look.missing),
+        "missing": "\n".join(kept(line) for line in look.missing),
     }
 
 
@@ -123,16 +123,16 @@ def _record_values(record: FindingRecord) -> Values:
         "app": record.app,
         "rule": record.rule,
         "topic": record.topic.value,
-        "subject": kept_text(record.subject),
+        "subject": kept(record.subject),
         "severity": int(record.severity),
-        "message": kept_text(record.message),
-        "mend": kept_text(record.mend),
+        "message": kept(record.message),
+        "mend": kept(record.mend),
         "state": record.state.value,
         "opened_at": record.opened_at,
         "seen_at": record.seen_at,
         "resolved_at": record.resolved_at,
         "times": record.times,
-        "note": kept_text(record.note),
+        "note": kept(record.note),
     }
 
 

@@ -25,8 +25,8 @@ from pydantic import (
 
 from rotator.domain.hook import GithubAlert, HookFormat, Report
 from rotator.domain.names import wrong_credential
-from rotator.domain.redaction import kept_text
 from rotator.domain.secret import Secret
+from rotator.redaction import kept
 
 MOST_REPORTS: Final = 50
 MOST_NODES: Final = 20_000
@@ -223,7 +223,7 @@ def _secret(value: SecretStr | None) -> Secret | None:
 
 def _clean(text: str, value: Secret | None, longest: int) -> str:
     """A sender's text, fit to be kept: one line, bounded, without what could be a value."""
-    line = kept_text(" ".join(text.split()))
+    line = kept(" ".join(text.split()))
     if value is not None and value.reveal() in text:
         return ""
     return line[:longest]

@@ -6,9 +6,13 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from rotator.daemon import Daemon
 from rotator.domain.errors import ClaimLost, InputError, NotAllowed, Unavailable
 from rotator.domain.events import Action
 from rotator.domain.ports import EventQuery
@@ -17,6 +21,7 @@ from rotator.domain.posture.record import FindingState
 from rotator.domain.reasons import ReasonCode
 from rotator.domain.risk import Risk
 from rotator.engine.posture import job
+from rotator.settings import Settings
 from rotator.store.memory import MemoryStore
 from tests.integration.store_objects import HOUR, NOW, SettableClock, a_credential, a_ring
 from tests.unit.posture_support import SECRET, a_suppression, at_fly, in_file
@@ -266,3 +271,19 @@ async def test_what_was_resolved_long_ago_is_forgotten(company: Company) -> None
     company.clock.advance(91 * DAY)
     await company.look_now()
     assert await company.records() == {}
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(86_400, True), (0, False)])
+async def test_the_daemon_looks_unless_that_is_turned_off(
+    company: Company, seconds: int, *, looks: bool
+) -> None:
+    rotator: Any = SimpleNamespace(
+        parts=company.parts(),
+        settings=Settings(posture_seconds=seconds, _env_file=None),  # type: ignore[call-arg]
+        store=SimpleNamespace(url=make_url("sqlite://")),
+        sinks=tuple,
+        event_sinks=tuple,
+    )
+    jobs = {each.id for each in Daemon(rotator)._scheduler().get_jobs()}
+    assert ("posture" in jobs) is looks
+    assert "heartbeat" in jobs

@@ -75,7 +75,13 @@ def _markdown(rules: Sequence[Rule]) -> Iterator[str]:
     yield "# Rules of `rotator posture`"
     yield ""
     yield "Made by `rotator posture --rules --format markdown`; don't edit. An id never changes its"
-    yield "meaning. A finding has the exact place, and the command or patch that mends it."
+    yield "meaning. A finding has the exact place, and the command or patch that mends it. The"
+    yield "severity is the usual one; a finding may be worse, or less bad."
+    yield ""
+    yield "| rule | severity | |"
+    yield "|---|---|---|"
+    ordered = [rule for topic in Topic for rule in rules if rule.topic is topic]
+    yield from (f"| [`{r.id}`](#{r.id}) | {r.risk.word} | {r.title} |" for r in ordered)
     for topic in Topic:
         members = [rule for rule in rules if rule.topic is topic]
         if not members:

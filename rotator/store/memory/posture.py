@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from rotator.domain.posture.record import FindingRecord, FindingState, PostureLook
-from rotator.domain.redaction import kept_text
 from rotator.domain.risk import Risk
+from rotator.redaction import kept
 from rotator.store.memory.base import UnitBase
 
 
@@ -34,8 +34,8 @@ class PostureUnit(UnitBase):
 
     async def save_posture_look(self, look: PostureLook) -> None:
         """Insert or replace by organisation."""
-        kept = replace(look, missing=tuple(kept_text(line) for line in look.missing))
-        await self._tx.put(self._db.looks, look.organization, kept)
+        stored = replace(look, missing=tuple(kept(line) for line in look.missing))
+        await self._tx.put(self._db.looks, look.organization, stored)
 
     async def finding_records(
         self,
@@ -63,14 +63,14 @@ class PostureUnit(UnitBase):
 
     async def save_finding(self, record: FindingRecord) -> None:
         """Insert or replace by fingerprint."""
-        kept = replace(
+        stored = replace(
             record,
-            subject=kept_text(record.subject),
-            message=kept_text(record.message),
-            mend=kept_text(record.mend),
-            note=kept_text(record.note),
+            subject=kept(record.subject),
+            message=kept(record.message),
+            mend=kept(record.mend),
+            note=kept(record.note),
         )
-        await self._tx.put(self._db.findings, record.fingerprint, kept)
+        await self._tx.put(self._db.findings, record.fingerprint, stored)
 
     async def count_findings(self, organization: str | None = None) -> Mapping[Risk, int]:
         """Open ones by how bad they are."""
