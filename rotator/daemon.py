@@ -11,9 +11,10 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -21,9 +22,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from rotator import __version__
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.hook import HookSpec
 from rotator.domain.ports import WorkerRecord
 from rotator.domain.posture.catalogue import RULES
 from rotator.engine import jobs
+from rotator.engine.alerts.carry import carry_on, forget
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
@@ -37,6 +40,9 @@ from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
 
+if TYPE_CHECKING:
+    from rotator.web.service import HookService
+
 log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 10
 RECOVER_SECONDS = 60
@@ -48,6 +54,7 @@ REWRAP_SECONDS = 3600
 POSTURE_SECONDS = 60
 """So often it is seen whether a look is due; how often that is, the settings say."""
 CERTIFICATES_SECONDS = 60
+HOOK_RECORDS_SECONDS = 60
 GRACE_SECONDS = 30
 
 
@@ -65,6 +72,8 @@ class Daemon:
         self._metrics = Metrics()
         self._sinks = rotator.sinks()
         self._event_sinks = rotator.event_sinks()
+        self._responder = rotator.responder()
+        self._hooks = self._make_hooks()
         self._streamer = Streamer(
             rotator.parts.store,
             rotator.parts.actor,
@@ -85,6 +94,8 @@ class Daemon:
             if self._rotator.settings.metrics_port is not None:
                 self._metrics.serve(self._rotator.settings.metrics_port)
             await self._load_manifest(first=True)
+            if self._hooks is not None:
+                await self._hooks.listen()
             await self._beat()
             await self._tell(Action.WORKER_STARTED)
             self._listen()
@@ -95,7 +106,10 @@ class Daemon:
             scheduler.start()
             await self._parts.stopping.wait()
             scheduler.pause()
-            await self._drain()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._drain())
+                if self._hooks is not None:
+                    group.create_task(self._hooks.stop())
             scheduler.shutdown(wait=False)
             await self._leave()
             log.info("daemon stopped", worker=self._parts.worker_id)
@@ -113,6 +127,8 @@ class Daemon:
             ("advance", self._runner.run_ready, settings.tick_seconds),
             ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
             ("taints", lambda: advance_taints(self._parts), settings.tick_seconds),
+            ("alerts", lambda: carry_on(self._responder), settings.tick_seconds),
+            ("hook-records", self._hook_records, HOOK_RECORDS_SECONDS),
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
             ("reconcile", self._reconcile, settings.reconcile_seconds),
             ("watch-expiries", self._watch, EXPIRY_SECONDS),
@@ -252,6 +268,26 @@ class Daemon:
         if done:
             log.info("values wrapped anew by the first of ROTATOR_KEYS", values=done)
 
+    def _make_hooks(self) -> HookService | None:
+        """What answers hooks, where a port is set. Without one nothing of it is even loaded."""
+        if self._rotator.settings.hooks_port is None:
+            return None
+        from rotator.web.service import HookService
+
+        count = self._metrics.hook_request
+        return HookService(self._rotator.settings, self._responder, count)
+
+    def _configure_hooks(self, specs: Sequence[HookSpec]) -> None:
+        if self._hooks is not None:
+            self._hooks.configure(specs)
+        elif specs:
+            log.warning("the manifest has [[hooks]], but ROTATOR_HOOKS_PORT is not set")
+
+    async def _hook_records(self) -> None:
+        if self._hooks is not None:
+            await self._hooks.flush()
+        await forget(self._responder)
+
     async def _load_manifest(self, *, first: bool = False) -> None:
         """Apply the manifest at the start and whenever it has changed. A change that can't be
         taken leaves the inventory as it is."""
@@ -259,6 +295,7 @@ class Daemon:
             manifest = self._rotator.manifest()
             if manifest.digest == self._digest:
                 return
+            self._configure_hooks(manifest.hooks)
             change = await self._rotator.sync()
         except RotatorError as error:
             if first:

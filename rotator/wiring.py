@@ -13,6 +13,7 @@ from rotator.domain.ports import Kind, Target
 from rotator.domain.posture.ports import Inspector
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
+from rotator.engine.alerts.telling import Responder
 from rotator.engine.audit.publish import Sink
 from rotator.engine.audit.stream import EventSink
 from rotator.engine.certificates.look import CertificateEyes
@@ -27,6 +28,7 @@ from rotator.engine.posture.rotator import RotatorInspector
 from rotator.fly.api_token import ApiToken
 from rotator.fly.client import FlyClient
 from rotator.fly.needed import OWN
+from rotator.github import GithubAlerts
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest, parse_target
 from rotator.own_posture import OwnPosture
@@ -46,7 +48,7 @@ from rotator.store.store import SqlStore
 from rotator.system import SystemClock, SystemEntropy
 from rotator.targets.registry import all_targets
 
-ABSENT_TOKEN = Secret("absent")
+ABSENT_TOKEN = Secret.of_public("absent")
 """Stands in where a command works without the API, such as `list`."""
 
 
@@ -104,6 +106,15 @@ class Rotator:
             url = Secret(settings.events_webhook.get_secret_value())
             sinks.append(EventWebhookSink(url, keys, self.parts.clock))
         return sinks
+
+    def responder(self) -> Responder:
+        """Who acts on leaks that hooks are told of."""
+        given = self.settings.github_token
+        values = None
+        if given is not None:
+            token = Secret(given.get_secret_value())
+            values = GithubAlerts(self.settings.github_api_url, token, self.parts.clock)
+        return Responder(self.parts, self.client.leaked, values)
 
     def inspectors(self) -> Sequence[Inspector]:
         """Whoever looks at what runs, for the posture."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from rotator.cli.doubts import doubtful_regions
 from rotator.cli.failures import FAILED
 from rotator.cli.mending import new_token_command, organization_of
 from rotator.cli.places import places_of
 from rotator.cli.session import daemon_is_running
 from rotator.cli.text import from_now, print_json, say, show
 from rotator.domain.errors import InputError, RotatorError, TokenRefused
+from rotator.domain.hook import HookFormat
 from rotator.domain.posture.catalogue import RULES
 from rotator.fly.auth import check_token
 from rotator.logs import configure_logs
@@ -165,8 +167,38 @@ async def _working(rotator: Rotator) -> AsyncIterator[Finding]:
             yield Finding("manifest", Verdict.WRONG, line, "`rotator init` writes a fresh one")
         return
     yield Finding("manifest", Verdict.OK, f"{manifest.path}: {len(manifest.specs)} credentials")
+    for finding in _hooks(rotator.settings, manifest):
+        yield finding
+    platform = await rotator.client.platform.platform()
+    for doubt in doubtful_regions(manifest.specs, platform):
+        mend = "`fly platform regions` lists them"
+        yield Finding("regions", Verdict.NOTE, doubt, mend)
     async for finding in _rights(rotator, manifest):
         yield finding
+
+
+def _hooks(settings: Settings, manifest: Manifest) -> list[Finding]:
+    """Who may tell of leaks, and whether a daemon would listen."""
+    from rotator.web.service import served
+
+    if not manifest.hooks:
+        return []
+    try:
+        served(manifest.hooks)
+    except InputError as error:
+        return [_wrong("hooks", error)]
+    names = ", ".join(spec.name for spec in manifest.hooks)
+    found = [Finding("hooks", Verdict.OK, f"{names}, on port {settings.hooks_port}")]
+    if settings.hooks_port is None:
+        told = f"{names}, but nobody listens"
+        found = [Finding("hooks", Verdict.WRONG, told, "set ROTATOR_HOOKS_PORT for the daemon")]
+    if settings.github_token is None and any(
+        spec.format is HookFormat.GITHUB for spec in manifest.hooks
+    ):
+        told = "GitHub's alerts don't hold the value, so they are only told"
+        mend = 'set ROTATOR_GITHUB_TOKEN, with "Secret scanning alerts: read"'
+        found.append(Finding("hooks", Verdict.NOTE, told, mend))
+    return found
 
 
 async def _log_places(rotator: Rotator) -> Finding:

@@ -87,7 +87,12 @@ def main() -> None:
         # What people and Fly write may hold characters that this output has no bytes for.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run(sys.argv[1:]))
+    from rotator.cli.crashes import told_in_a_line
+    from rotator.cli.guarding import guarded
+
+    with guarded(), told_in_a_line():
+        code = _run(sys.argv[1:])
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

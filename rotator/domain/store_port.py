@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from rotator.domain.alert_port import AlertStore
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.drift import TargetWatch
 from rotator.domain.log_port import LogUnit
@@ -64,7 +65,7 @@ class Disrupted:
     machine_id: str
 
 
-class Unit(LogUnit, PostureUnit, Protocol):
+class Unit(LogUnit, PostureUnit, AlertStore, Protocol):
     """One database transaction: everything in it is committed together, or nothing is.
 
     Methods that take a `Claim` raise `ClaimLost` unless its fence is still the present one.

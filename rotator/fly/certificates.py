@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
 
 from pydantic import field_validator
 
@@ -22,6 +21,7 @@ from rotator.domain.posture.certificate_port import CheckAnswer
 from rotator.fly.call import CHANGE_SECONDS, Call, Effect
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
+from rotator.fly.paths import app_path, certificate_path
 from rotator.fly.redact import redacted
 from rotator.fly.transport import Transport
 
@@ -141,7 +141,7 @@ class CertificatesApi:
             call = Call(
                 what=f"list the certificates of {app}",
                 method="GET",
-                path=f"/v1/apps/{app}/certificates",
+                path=app_path(app, "certificates"),
                 action=APP_ACTIONS,
                 of=app,
                 query={"limit": PAGE_SIZE} | ({"cursor": cursor} if cursor else {}),
@@ -161,7 +161,7 @@ class CertificatesApi:
         call = Call(
             what=f"show the certificate of {hostname}",
             method="GET",
-            path=_path(app, hostname),
+            path=certificate_path(app, hostname),
             action=APP_ACTIONS,
             of=app,
         )
@@ -172,7 +172,7 @@ class CertificatesApi:
         call = Call(
             what=f"have the certificate of {hostname} checked",
             method="POST",
-            path=f"{_path(app, hostname)}/check",
+            path=certificate_path(app, hostname, "check"),
             action=APP_ACTIONS,
             of=app,
             effect=Effect.CHANGE,
@@ -180,10 +180,6 @@ class CertificatesApi:
         )
         answer = await self._machines.send(call)
         return CheckAnswer(_view(parse(_Detail, call, answer)), answer.request_id)
-
-
-def _path(app: str, hostname: str) -> str:
-    return f"/v1/apps/{app}/certificates/{quote(hostname, safe='')}"
 
 
 def _view(detail: _Detail) -> ApiView:

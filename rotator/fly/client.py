@@ -28,6 +28,7 @@ from rotator.fly.leaks import LeakedTokens
 from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
 from rotator.fly.own_rights import HeldTokens
+from rotator.fly.platform import PlatformApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
 from rotator.fly.running import FlyRunningApps
@@ -83,13 +84,14 @@ class FlyClient:
         self.certificate_reading = FlyCertificates(self.certificates, CertificateLists(graphql))
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
-        self.leaked = LeakedTokens(self.tokens)
+        self.leaked = LeakedTokens(self.tokens, self.token)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
         self.held_tokens = HeldTokens(self.token)
         self.holdings = FlyHoldings(graphql, self.tokens, self.wireguard)
         self.witness = FlyWitness(graphql)
         self.running = FlyRunningApps(machines, graphql, self.secrets)
+        self.platform = PlatformApi(graphql, clock)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(self.token, clock)

@@ -13,22 +13,46 @@ from typing import Final
 
 from rotator.domain.errors import NotAllowed, NotFound, Refused
 from rotator.domain.leak import Found
+from rotator.domain.lineage import Trace
 from rotator.domain.secret import Secret
 from rotator.fly import macaroon as m
+from rotator.fly.api_token import ApiToken
 from rotator.fly.bundle import Form, read_bundle
 from rotator.fly.tokens import ListedToken, TokensApi
+from rotator.fly.tracing import traces
 
 _SECOND: Final = timedelta(seconds=1)
 _APART: Final = timedelta(seconds=5)
 """How far a list's time of creation may be from the window's begin."""
 _DEPLOY: Final = "deploy"
+_OF_FLY: Final = frozenset({Form.PERMISSION, Form.DISCHARGE, Form.PERSONAL})
 
 
 class LeakedTokens:
     """The engine's `FoundTokens`."""
 
-    def __init__(self, tokens: TokensApi) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: TokensApi, own: ApiToken) -> None:
+        self._tokens, self._own = tokens, own
+
+    def traces(self, value: Secret) -> Sequence[Trace]:
+        """Read its permission tokens."""
+        try:
+            return traces(value)
+        except m.MacaroonError:
+            return ()
+
+    def is_token(self, value: Secret) -> bool:
+        """Look at the forms of its members."""
+        try:
+            members = read_bundle(value.reveal()).members
+        except m.MacaroonError:
+            return False
+        return all(member.form in _OF_FLY for member in members)
+
+    def is_own(self, value: Secret) -> bool:
+        """Compare nonces, else the texts."""
+        own = {trace.lineage for trace in self.traces(self._own.value)}
+        return value == self._own.value or any(t.lineage in own for t in self.traces(value))
 
     async def accepted(self, value: Secret) -> Sequence[str] | None:
         """Ask Fly what it is."""

@@ -13,9 +13,11 @@ from typing import Final, Protocol, runtime_checkable
 from rotator.domain.credential import CredentialMode, CredentialSpec, TargetSpec
 from rotator.domain.errors import InputError
 from rotator.domain.fields import Field, FieldType, Params, ParamValue
+from rotator.domain.hook import HookSpec
 from rotator.domain.names import wrong_credential, wrong_organization
 from rotator.domain.policy import DisruptionBudget, Policy, RolloutPolicy, Strategy
 from rotator.domain.posture.policy import PosturePolicy
+from rotator.manifest.hooks import read_hooks
 from rotator.manifest.locate import key_lines
 from rotator.manifest.policies import read_policy
 from rotator.manifest.posture import read_posture
@@ -67,6 +69,7 @@ class Manifest:
     digest: str
     posture: PosturePolicy = field(default_factory=PosturePolicy)
     mode: CredentialMode = CredentialMode.ROTATE
+    hooks: tuple[HookSpec, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,13 +145,16 @@ def parse_manifest(
     bounds = read_posture(posture, folder) if posture else PosturePolicy()
     defaults = _defaults(root.table("defaults"), reading, budget)
     specs = _credentials(root.table("credentials"), defaults, reading)
+    hooks = read_hooks(root)
     root.finish()
     _unique(specs, root)
     _origins(specs, data, root)
     problems.raise_if_any()
     specs = [_derived(spec, kinds[spec.kind], specs) for spec in specs]
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Manifest(filename, organization, tuple(specs), digest, bounds, mode=defaults.mode)
+    return Manifest(
+        filename, organization, tuple(specs), digest, bounds, mode=defaults.mode, hooks=hooks
+    )
 
 
 def parse_target(text: str, where: str, targets: Mapping[str, TargetRules]) -> TargetSpec:

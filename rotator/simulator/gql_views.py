@@ -29,6 +29,7 @@ from rotator.simulator.model import (
     Secret,
     Token,
 )
+from rotator.simulator.sizes import size_views
 from rotator.simulator.world import World
 
 WIRE_GUARD = "wg"
@@ -221,7 +222,7 @@ def region_view(region: Region) -> Json:
 def platform_view() -> Json:
     """The platform."""
     regions = [region_view(region) for region in REGIONS]
-    return {"requestRegion": REGIONS[0].code, "regions": regions}
+    return {"requestRegion": REGIONS[0].code, "regions": regions, "vmSizes": size_views()}
 
 
 def _tokens(context: Context, found: list[Token], args: dict[str, object]) -> Json:

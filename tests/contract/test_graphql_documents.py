@@ -142,6 +142,7 @@ async def talk(said: Conversation) -> None:
     assert (await client.certificate_reading.of_app("web", "acme")).snapshots
     secret = TargetSpec("fly-secret", "k", {"app": "web", "name": "SESSION_KEY"}, "web")
     assert await client.witness.author(secret, TargetState("-")) == ""
+    assert (await client.platform.read()).region("fra") is not None
     region = await client.wireguard.nearest_gateway_region()
     key = base64.b64encode(bytes(range(32))).decode()
     peer = await client.wireguard.add_peer(

@@ -11,6 +11,7 @@ from rotator.domain.errors import Unavailable
 from rotator.domain.events import Event, LoggedEvent, leaf_bytes, to_row
 from rotator.domain.merkle import leaf_hash
 from rotator.domain.ports import Clock, Store
+from rotator.store.memory.alerts import AlertUnit
 from rotator.store.memory.base import Database
 from rotator.store.memory.fleet import FleetUnit
 from rotator.store.memory.inventory import InventoryUnit
@@ -24,7 +25,7 @@ from rotator.store.sealing import KeyRing
 UNIT_SECONDS: Final = 60
 
 
-class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, PostureUnit, LogUnit):
+class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, PostureUnit, AlertUnit, LogUnit):
     """One transaction with all its parts."""
 
     def __init__(
