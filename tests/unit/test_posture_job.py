@@ -283,7 +283,7 @@ async def test_the_daemon_looks_unless_that_is_turned_off(
         store=SimpleNamespace(url=make_url("sqlite://")),
         sinks=tuple,
         event_sinks=tuple,
-        responder=lambda: None,
+        responder=tuple,
     )
     jobs = {each.id for each in Daemon(rotator)._scheduler().get_jobs()}
     assert ("posture" in jobs) is looks
