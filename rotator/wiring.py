@@ -17,13 +17,11 @@ from rotator.engine.audit.stream import EventSink
 from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.own_token import OwnToken
 from rotator.engine.parts import Limits, Parts
-from rotator.engine.posture.apps import AppsInspector
 from rotator.fly.api_token import ApiToken
 from rotator.fly.client import FlyClient
 from rotator.fly.needed import OWN
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest, parse_target
-from rotator.scans.run import LocalScans
 from rotator.settings import Settings
 from rotator.sinks import (
     EventFileSink,
@@ -100,6 +98,10 @@ class Rotator:
 
     def inspectors(self) -> Sequence[Inspector]:
         """Whoever looks at what runs, for the posture."""
+        # Late: the rules and the models of reports take as long to load as a quick command does.
+        from rotator.engine.posture.apps import AppsInspector
+        from rotator.scans.run import LocalScans
+
         return (AppsInspector(self.parts, self.client.running, LocalScans()),)
 
     def manifest(self) -> Manifest:

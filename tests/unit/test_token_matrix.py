@@ -28,6 +28,7 @@ GET /apps/{app}/machines/{machine}/ps · GET /apps/{app}/volumes · GET /apps/{a
 GET /apps/{app}/releases · GET /apps/{app}/releases/current"""
 WRITE_APP = """POST /apps/{app}/secrets · POST /apps/{app}/secrets/{name}
 DELETE /apps/{app}/secrets/{name} · POST /apps/{app}/certificates/{hostname}/check
+POST /apps/{app}/ip_assignments · DELETE /apps/{app}/ip_assignments/{ip}
 POST /apps/{app}/machines · POST /apps/{app}/machines/{machine}
 PUT /apps/{app}/machines/{machine}/metadata · PATCH /apps/{app}/machines/{machine}/metadata
 POST /apps/{app}/machines/{machine}/metadata/{key}
@@ -90,6 +91,7 @@ def app_operations(issuer: Issuer, word: str, app: str) -> Iterator[Operation]:
         "machine": next((m for m in found.machines if m), "00000000000000"),
         "name": "SESSION_KEY",
         "hostname": "web.example.com",
+        "ip": "66.241.124.10",
         "key": "role",
         "release": found.releases[-1].id,
     }
@@ -122,6 +124,7 @@ def body_of(app: str) -> Json:
         "status": "complete",
         "values": {"SESSION_KEY": "x"},
         "value": "x",
+        "type": "v6",
         "metadata": {"role": "x"},
         "config": {"image": "registry/x"},
         "skip_launch": True,
