@@ -11,9 +11,10 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -21,17 +22,26 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from rotator import __version__
 from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
+from rotator.domain.hook import HookSpec
 from rotator.domain.ports import WorkerRecord
+from rotator.domain.posture.catalogue import RULES
 from rotator.engine import jobs
+from rotator.engine.alerts.carry import carry_on, forget
 from rotator.engine.audit.publish import publish
 from rotator.engine.audit.stream import Streamer
 from rotator.engine.parts import Parts
+from rotator.engine.posture.job import SPREAD, Watch, look_if_due
 from rotator.engine.taint import advance_taints
 from rotator.engine.watch import watch_expiries
 from rotator.keys import rewrap_all
+from rotator.manifest import Manifest
+from rotator.manifest.suppressions import suppressions_beside
 from rotator.metrics import Metrics, look
 from rotator.store.store import DaemonLock
 from rotator.wiring import Rotator
+
+if TYPE_CHECKING:
+    from rotator.web.service import HookService
 
 log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 10
@@ -41,6 +51,10 @@ EXPIRY_SECONDS = 3600
 PUBLISH_SECONDS = 15
 STREAM_SECONDS = 3
 REWRAP_SECONDS = 3600
+POSTURE_SECONDS = 60
+"""So often it is seen whether a look is due; how often that is, the settings say."""
+CERTIFICATES_SECONDS = 60
+HOOK_RECORDS_SECONDS = 60
 GRACE_SECONDS = 30
 
 
@@ -58,6 +72,8 @@ class Daemon:
         self._metrics = Metrics()
         self._sinks = rotator.sinks()
         self._event_sinks = rotator.event_sinks()
+        self._responder = rotator.responder()
+        self._hooks = self._make_hooks()
         self._streamer = Streamer(
             rotator.parts.store,
             rotator.parts.actor,
@@ -78,6 +94,8 @@ class Daemon:
             if self._rotator.settings.metrics_port is not None:
                 self._metrics.serve(self._rotator.settings.metrics_port)
             await self._load_manifest(first=True)
+            if self._hooks is not None:
+                await self._hooks.listen()
             await self._beat()
             await self._tell(Action.WORKER_STARTED)
             self._listen()
@@ -88,7 +106,10 @@ class Daemon:
             scheduler.start()
             await self._parts.stopping.wait()
             scheduler.pause()
-            await self._drain()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._drain())
+                if self._hooks is not None:
+                    group.create_task(self._hooks.stop())
             scheduler.shutdown(wait=False)
             await self._leave()
             log.info("daemon stopped", worker=self._parts.worker_id)
@@ -106,6 +127,8 @@ class Daemon:
             ("advance", self._runner.run_ready, settings.tick_seconds),
             ("find-due", lambda: jobs.find_due(self._parts), settings.tick_seconds),
             ("taints", lambda: advance_taints(self._parts), settings.tick_seconds),
+            ("alerts", lambda: carry_on(self._responder), settings.tick_seconds),
+            ("hook-records", self._hook_records, HOOK_RECORDS_SECONDS),
             ("recover", lambda: jobs.recover(self._parts), RECOVER_SECONDS),
             ("reconcile", self._reconcile, settings.reconcile_seconds),
             ("watch-expiries", self._watch, EXPIRY_SECONDS),
@@ -116,6 +139,9 @@ class Daemon:
             ("manifest", self._load_manifest, MANIFEST_SECONDS),
             ("rewrap-keys", self._rewrap, REWRAP_SECONDS),
         )
+        if settings.posture_seconds:
+            seen = max(1.0, min(POSTURE_SECONDS, settings.posture_seconds / SPREAD))
+            table = (*table, ("posture", self._posture, seen))
         for name, job, seconds in table:
             scheduler.add_job(
                 self._job,
@@ -125,6 +151,16 @@ class Daemon:
                 id=name,
                 next_run_time=datetime.now(UTC),
             )
+        # Not at once, when much else is to be done; whether a look is due the database says.
+        seconds = min(CERTIFICATES_SECONDS, settings.certificate_seconds)
+        scheduler.add_job(
+            self._job,
+            "interval",
+            args=("certificates", self._certificates),
+            seconds=seconds,
+            id="certificates",
+            next_run_time=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
         return scheduler
 
     async def _job(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
@@ -187,6 +223,12 @@ class Daemon:
         watched = await watch_expiries(self._parts)
         self._metrics.watched(watched.standing)
 
+    async def _certificates(self) -> None:
+        """Look at certificates whose turn it is, tell ends, and ask about late renewals."""
+        manifest = self._rotator.manifest()
+        watched = await self._rotator.certificate_watch(manifest).run([manifest.organization])
+        self._metrics.certificates_seen(watched.states)
+
     async def _sign(self) -> None:
         if self._rotator.signer is not None:
             await jobs.sign(self._parts, self._rotator.signer)
@@ -202,11 +244,49 @@ class Daemon:
         if self._event_sinks:
             await self._streamer.run(self._event_sinks)
 
+    async def _posture(self) -> None:
+        """Look at the posture, once a day or so whoever of several daemons does it."""
+        manifest = self._rotator.manifest()
+        every = timedelta(seconds=self._rotator.settings.posture_seconds)
+        try:
+            await look_if_due(
+                self._parts, manifest.organization, every, lambda: self._watch_of(manifest)
+            )
+        finally:
+            async with self._parts.store.view() as unit:
+                self._metrics.inspected(await unit.count_findings(manifest.organization))
+
+    def _watch_of(self, manifest: Manifest) -> Watch:
+        """What a look needs; suppressions are read afresh, and have to be right."""
+        suppressions = suppressions_beside(self._rotator.settings.manifest, RULES)
+        inspectors = self._rotator.inspectors()
+        return Watch(manifest.organization, inspectors, manifest.posture, suppressions)
+
     async def _rewrap(self) -> None:
         """Bring what an earlier key-encryption key wraps under the first one, a few at a time."""
         done = await rewrap_all(self._rotator)
         if done:
             log.info("values wrapped anew by the first of ROTATOR_KEYS", values=done)
+
+    def _make_hooks(self) -> HookService | None:
+        """What answers hooks, where a port is set. Without one nothing of it is even loaded."""
+        if self._rotator.settings.hooks_port is None:
+            return None
+        from rotator.web.service import HookService
+
+        count = self._metrics.hook_request
+        return HookService(self._rotator.settings, self._responder, count)
+
+    def _configure_hooks(self, specs: Sequence[HookSpec]) -> None:
+        if self._hooks is not None:
+            self._hooks.configure(specs)
+        elif specs:
+            log.warning("the manifest has [[hooks]], but ROTATOR_HOOKS_PORT is not set")
+
+    async def _hook_records(self) -> None:
+        if self._hooks is not None:
+            await self._hooks.flush()
+        await forget(self._responder)
 
     async def _load_manifest(self, *, first: bool = False) -> None:
         """Apply the manifest at the start and whenever it has changed. A change that can't be
@@ -215,6 +295,7 @@ class Daemon:
             manifest = self._rotator.manifest()
             if manifest.digest == self._digest:
                 return
+            self._configure_hooks(manifest.hooks)
             change = await self._rotator.sync()
         except RotatorError as error:
             if first:

@@ -1,4 +1,4 @@
-"""Structured logs: JSON in production, lines for people; nothing that looks like a token (P6)."""
+"""Structured logs: JSON in production, lines for people; no value gets into one (P6)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from typing import Any, Final
 
 import structlog
 
-from rotator.domain.redaction import redacted
+from rotator.redaction import named, scrubbed
 from rotator.settings import LogFormat
 
 _QUIET: Final = ("httpx", "httpcore", "apscheduler", "sqlalchemy", "aiosqlite", "alembic")
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
-    """A structlog processor: the last line of defence, since values are `Secret` anyway."""
+    """A structlog processor: values go by type and by name, wherever in the structure they are."""
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redacted(value)
+        if not key.startswith("_"):  # what structlog keeps for its own use
+            event[key] = named(key, value)
     return event
 
 
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Looks at the finished line once more: at what was made of objects and of libraries' calls."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return scrubbed(super().format(record))
+
+
 def configure_logs(log_format: LogFormat, level: str) -> None:
-    """Send everything, also what libraries log, through one pipeline to standard error."""
+    """Send everything, also what libraries log and warn of, through one pipeline to standard
+    error."""
     as_json = log_format is LogFormat.JSON or (
         log_format is LogFormat.AUTO and not sys.stderr.isatty()
     )
@@ -44,7 +53,7 @@ def configure_logs(log_format: LogFormat, level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Formatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -61,5 +70,6 @@ def configure_logs(log_format: LogFormat, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)

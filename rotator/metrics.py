@@ -5,18 +5,21 @@ The gauges are set by the daemon's heartbeat from the database; a scrape reads m
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from rotator import __version__
 from rotator.domain.alarms import AlarmKind
 from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
+from rotator.domain.hook import RequestOutcome
 from rotator.domain.ports import Store
+from rotator.domain.posture.certificate import CertificateState
+from rotator.domain.risk import Risk
 from rotator.domain.rotation import ACTIVE, RotationState
 
 COUNT_AT_MOST = 1000
@@ -39,7 +42,7 @@ async def look(store: Store, now: datetime) -> Standing:
         rotations = await unit.rotations(states=SHOWN_STATES, limit=COUNT_AT_MOST)
         due = await unit.due(now, COUNT_AT_MOST)
     times = [credential.due_at for credential in due if credential.due_at is not None]
-    counted = Counter(rotation.state for rotation in rotations)
+    counted = Tally(rotation.state for rotation in rotations)
     return Standing(dict(counted), len(due), min(times, default=None))
 
 
@@ -84,6 +87,41 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+
+        self._findings = Gauge(
+            "rotator_findings",
+            "Open findings of the posture, by severity.",
+            ["severity"],
+            registry=self.registry,
+        )
+
+        self._certificates = Gauge(
+            "rotator_certificates",
+            "Hostnames of the organisation's apps, by how their certificates stand.",
+            ["state"],
+            registry=self.registry,
+        )
+
+        self._requests = Counter(
+            "rotator_hook_requests",
+            "Requests to hooks, by how they ended.",
+            ["hook", "outcome"],
+            registry=self.registry,
+        )
+
+    def inspected(self, standing: Mapping[Risk, int]) -> None:
+        """Show the findings that are open."""
+        for risk in Risk:
+            self._findings.labels(risk.word).set(standing.get(risk, 0))
+
+    def certificates_seen(self, states: Mapping[CertificateState, int]) -> None:
+        """Show how certificates stood at the last look."""
+        for state in CertificateState:
+            self._certificates.labels(state.value).set(states.get(state, 0))
+
+    def hook_request(self, hook: str, outcome: RequestOutcome) -> None:
+        """Count one. Hooks that don't exist are `unknown`, so that strangers can't make series."""
+        self._requests.labels(hook, outcome.value).inc()
 
     def reconciled(self, watches: Sequence[TargetWatch]) -> None:
         """Show what stands at targets."""

@@ -6,15 +6,24 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rotator.domain.errors import InputError
 from rotator.domain.secret import Secret
+from rotator.redaction import hold
 
 PUBLIC_MACHINES_API = "https://api.machines.dev"
 PRIVATE_MACHINES_API = "http://_api.internal:4280"
 PUBLIC_GRAPHQL_API = "https://api.fly.io"
+PUBLIC_GITHUB_API = "https://api.github.com"
 
 
 class LogFormat(StrEnum):
@@ -23,6 +32,15 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     JSON = "json"
     CONSOLE = "console"
+
+
+class HandshakeScope(StrEnum):
+    """Which hostnames of certificates are shaken hands with: those at public addresses, those in
+    private networks as well, or none."""
+
+    PUBLIC = "public"
+    ANY = "any"
+    OFF = "off"
 
 
 class Settings(BaseSettings):
@@ -51,6 +69,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     list_lag_seconds: float = Field(default=60.0, ge=0, le=3600)
     stop_seconds: int = Field(default=60, ge=1, le=300)
+    posture_seconds: int = Field(default=86_400, ge=0, le=30 * 86_400)
     checkpoint_seconds: int = Field(default=600, ge=10, le=86_400)
     checkpoint_file: Path | None = None
     checkpoint_webhook: SecretStr | None = None
@@ -59,6 +78,14 @@ class Settings(BaseSettings):
     events_webhook: SecretStr | None = None
     events_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     narrow_calls: bool = False
+    certificate_seconds: int = Field(default=21_600, ge=1, le=86_400)
+    certificate_handshake: HandshakeScope = HandshakeScope.PUBLIC
+    certificate_recheck: bool = True
+    hooks_port: int | None = Field(default=None, ge=1, le=65535)
+    hooks_address: str | None = None
+    hooks_trust_fly_client_ip: bool = False
+    github_token: SecretStr | None = None
+    github_api_url: str = PUBLIC_GITHUB_API
 
     @field_validator("keys", "events_webhook_secret", mode="before")
     @classmethod
@@ -78,6 +105,11 @@ class Settings(BaseSettings):
     @classmethod
     def _graphql_base(cls, value: str) -> str:
         return _base(value, "/graphql")
+
+    @field_validator("github_api_url")
+    @classmethod
+    def _github_base(cls, value: str) -> str:
+        return _base(value, "/")
 
     @field_validator("checkpoint_webhook", "events_webhook")
     @classmethod
@@ -118,12 +150,43 @@ class Settings(BaseSettings):
         return tuple(Secret(key.get_secret_value()) for key in self.keys)
 
 
+class _HookSecrets(BaseSettings):
+    """The secrets of one hook, from the environment or `.env`, under a name that is given."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    secrets: SecretStr | None = None
+
+
+def hook_secrets(variable: str) -> tuple[Secret, ...]:
+    """The secrets in a variable, apart by commas; several are taken at once while they rotate."""
+    model = create_model(
+        "HookSecrets",
+        __base__=_HookSecrets,
+        secrets=(SecretStr | None, Field(default=None, validation_alias=variable)),
+    )
+    given = model().secrets
+    text = given.get_secret_value() if given is not None else ""
+    return tuple(Secret(part.strip()) for part in text.split(",") if part.strip())
+
+
 def _base(value: str, suffix: str) -> str:
     """A base URL without a slash or the part that the client adds itself."""
     base = value.rstrip("/").removesuffix(suffix).rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise ValueError("use an http:// or https:// URL")
     return base
+
+
+def _held(settings: Settings) -> Settings:
+    """The settings, whose values are known from now on, so that they are found in any text."""
+    hold(settings.database_url)
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, SecretStr):
+                hold(each.get_secret_value())
+    return settings
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -133,7 +196,7 @@ def load_settings(**overrides: object) -> Settings:
         InputError: a variable has a value that can't be taken; the value is not repeated.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return _held(Settings(**overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"

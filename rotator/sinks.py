@@ -114,7 +114,7 @@ class TargetSink:
         """Write it and see that the target shows it."""
         try:
             async with asyncio.timeout(TARGET_SECONDS):
-                receipt = await self._target.deliver(self._spec, Secret(note))
+                receipt = await self._target.deliver(self._spec, Secret.of_public(note))
                 await self._target.confirm(self._spec, receipt)
         except TimeoutError:
             raise OutcomeUnknown(f"{self._spec.key} did not answer") from None

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import app_name, machine_id, organization_slug, region_code
+
 audit = typer.Typer(
     help="Query the audit log; verify, prove and archive it.",
     rich_markup_mode=None,
@@ -35,23 +37,31 @@ def query(
         str | None,
         typer.Option("--text", "-t", help="With all these words; stol* is any that begins so."),
     ] = None,
-    app: Annotated[str | None, typer.Option(help="Events about this app.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="Events about this app.", callback=app_name)
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="Events about this kind.")] = None,
     credential: Annotated[str | None, typer.Option(help="Events about this credential.")] = None,
-    organization: Annotated[str | None, typer.Option(help="Of this organisation.")] = None,
+    organization: Annotated[
+        str | None, typer.Option(help="Of this organisation.", callback=organization_slug)
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="About this target, such as fly-secret:web/KEY.")
     ] = None,
-    machine: Annotated[str | None, typer.Option(help="About this machine.")] = None,
+    machine: Annotated[
+        str | None, typer.Option(help="About this machine.", callback=machine_id)
+    ] = None,
     actor: Annotated[
         str | None, typer.Option(help="Who: a kind (user, worker…), or the beginning of a name.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Done on this host.")] = None,
     uid: Annotated[int | None, typer.Option(help="Done by this user id.")] = None,
     worker_machine: Annotated[
-        str | None, typer.Option(help="Done by the worker on this machine.")
+        str | None, typer.Option(help="Done by the worker on this machine.", callback=machine_id)
     ] = None,
-    region: Annotated[str | None, typer.Option(help="Done by a worker in this region.")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Done by a worker in this region.", callback=region_code)
+    ] = None,
     action: Annotated[
         str | None,
         typer.Option(help="What, such as version.revoked, rotation for all of those, or a,b,c."),

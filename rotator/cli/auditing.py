@@ -368,6 +368,9 @@ def told_of(logged: LoggedEvent) -> tuple[str, str]:
     subject = (event.credential, event.app, event.target, event.machine)
     about = " ".join(part for part in subject if part)
     told = {key: value for key, value in event.detail.items() if key != "checkpoint"}
+    if "rule" in told:
+        found = f"{told.get('severity', '')} {told['rule']}".strip()
+        return told.get("subject", about), f"{found}: {event.reason}" if event.reason else found
     evidence = told.pop("evidence", None)
     detail = evidence or _detail({key: value for key, value in told.items() if value})
     if event.reason and event.action.value.startswith(("rotation.", "credential.")):

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from rotator.cli.doubts import doubtful_regions
 from rotator.cli.failures import FAILED
 from rotator.cli.mending import new_token_command, organization_of
 from rotator.cli.places import places_of
 from rotator.cli.session import daemon_is_running
 from rotator.cli.text import from_now, print_json, say, show
 from rotator.domain.errors import InputError, RotatorError, TokenRefused
+from rotator.domain.hook import HookFormat
+from rotator.domain.posture.catalogue import RULES
 from rotator.fly.auth import check_token
 from rotator.logs import configure_logs
 from rotator.manifest import Manifest
+from rotator.manifest.suppressions import SUPPRESSIONS_FILE, load_suppressions
 from rotator.settings import Settings, load_settings
 from rotator.store.schema import require_current
 from rotator.store.store import database_url, shown
-from rotator.system import user_actor, worker_name
+from rotator.system import SystemClock, user_actor, worker_name
 from rotator.wiring import Rotator, open_rotator
 
 if TYPE_CHECKING:
@@ -61,6 +65,8 @@ async def check_everything(*, as_json: bool) -> int:
 
 async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     for finding in _configured(settings):
+        yield finding
+    for finding in _suppressions(settings):
         yield finding
     schema = await _schema(settings)
     yield schema
@@ -109,6 +115,30 @@ def _configured(settings: Settings) -> list[Finding]:
     return found
 
 
+def _suppressions(settings: Settings) -> list[Finding]:
+    """What `rotator-posture.toml` beside the manifest hides; nothing where it is not there."""
+    path = settings.manifest.parent / SUPPRESSIONS_FILE
+    if not path.exists():
+        return []
+    try:
+        found = load_suppressions(path, RULES)
+    except InputError as error:
+        mend = "the daemon does not look at the posture before that is right"
+        return [
+            Finding("suppressions", Verdict.WRONG, line, mend) for line in str(error).splitlines()
+        ]
+    today = SystemClock().now().date()
+    ended = [each for each in found if each.ended(today)]
+    told = f"{path}: {len(found) - len(ended)} in force"
+    past = Finding(
+        "suppressions",
+        Verdict.NOTE,
+        f"{', '.join(each.where for each in ended)}: past the last day",
+        "take them out, or decide anew",
+    )
+    return [Finding("suppressions", Verdict.OK, told), *([past] if ended else [])]
+
+
 async def _schema(settings: Settings) -> Finding:
     try:
         name = shown(database_url(settings.database_url))
@@ -137,8 +167,38 @@ async def _working(rotator: Rotator) -> AsyncIterator[Finding]:
             yield Finding("manifest", Verdict.WRONG, line, "`rotator init` writes a fresh one")
         return
     yield Finding("manifest", Verdict.OK, f"{manifest.path}: {len(manifest.specs)} credentials")
+    for finding in _hooks(rotator.settings, manifest):
+        yield finding
+    platform = await rotator.client.platform.platform()
+    for doubt in doubtful_regions(manifest.specs, platform):
+        mend = "`fly platform regions` lists them"
+        yield Finding("regions", Verdict.NOTE, doubt, mend)
     async for finding in _rights(rotator, manifest):
         yield finding
+
+
+def _hooks(settings: Settings, manifest: Manifest) -> list[Finding]:
+    """Who may tell of leaks, and whether a daemon would listen."""
+    from rotator.web.service import served
+
+    if not manifest.hooks:
+        return []
+    try:
+        served(manifest.hooks)
+    except InputError as error:
+        return [_wrong("hooks", error)]
+    names = ", ".join(spec.name for spec in manifest.hooks)
+    found = [Finding("hooks", Verdict.OK, f"{names}, on port {settings.hooks_port}")]
+    if settings.hooks_port is None:
+        told = f"{names}, but nobody listens"
+        found = [Finding("hooks", Verdict.WRONG, told, "set ROTATOR_HOOKS_PORT for the daemon")]
+    if settings.github_token is None and any(
+        spec.format is HookFormat.GITHUB for spec in manifest.hooks
+    ):
+        told = "GitHub's alerts don't hold the value, so they are only told"
+        mend = 'set ROTATOR_GITHUB_TOKEN, with "Secret scanning alerts: read"'
+        found.append(Finding("hooks", Verdict.NOTE, told, mend))
+    return found
 
 
 async def _log_places(rotator: Rotator) -> Finding:

@@ -174,6 +174,7 @@ def _environment(folder: Path, base: str, token: str) -> dict[str, str]:
         "ROTATOR_MANIFEST": str(manifest),
         "ROTATOR_TICK_SECONDS": "0.5",
         "ROTATOR_LOG_FORMAT": "json",
+        "ROTATOR_CERTIFICATE_HANDSHAKE": "off",
     }
 
 

@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import organization_slug
+
 
 def discover(
     org: Annotated[
-        list[str] | None, typer.Option("--org", metavar="SLUG", help="Only this organisation.")
+        list[str] | None,
+        typer.Option(
+            "--org", metavar="SLUG", help="Only this organisation.", callback=organization_slug
+        ),
     ] = None,
     kind: Annotated[
         list[str] | None,

@@ -15,7 +15,6 @@ from rotator.cli.session import opened
 from rotator.cli.text import console, moment, print_json, say, show
 from rotator.domain.discovery import Assessed, Found, Thing
 from rotator.domain.errors import InputError, NotFound
-from rotator.domain.names import wrong_organization
 from rotator.engine.discover import Discovery, discover
 from rotator.kinds.adoptable import Adoptable, adoptable, credential_name
 from rotator.manifest import Manifest, parse_manifest
@@ -87,10 +86,6 @@ def check_options(wanted: Wanted, *, write: bool) -> None:
     for kind in wanted.kinds:
         if kind not in things:
             raise InputError(f"{kind[:40]!r} is none of {', '.join(things)}", where="--kind")
-    for slug in wanted.organizations:
-        problem = wrong_organization(slug)
-        if problem is not None:
-            raise InputError(problem, where="--org")
     if not write and (wanted.picks or wanted.everything):
         raise InputError(
             "--pick and --all say what to add to the manifest", next_step="add --write"

@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import app_name
+
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_credentials(
-    app: Annotated[str | None, typer.Option(help="Only those that this app reads.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="Only those that this app reads.", callback=app_name)
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="Only those of this kind.")] = None,
     due: Annotated[bool, typer.Option("--due", help="Only those that are due.")] = False,
     as_json: _JSON = False,

@@ -12,14 +12,11 @@ from rotator.cli.text import moment, say
 from rotator.domain.credential import Credential, Version
 from rotator.domain.errors import InputError
 from rotator.domain.leak import Found
-from rotator.domain.lineage import Recognised
 from rotator.domain.secret import Secret
-from rotator.engine import leak
-from rotator.engine.lineage import recognise
+from rotator.engine.leak_finding import known, stranger
 from rotator.fly.bundle import Bundle, Form, read_bundle
 from rotator.fly.inspection import Reading, read_token
 from rotator.fly.macaroon import MacaroonError
-from rotator.fly.tracing import traces
 
 if TYPE_CHECKING:
     from rotator.wiring import Rotator
@@ -45,27 +42,20 @@ async def find(rotator: Rotator, value: Secret) -> Finding:
         InputError: it is nothing that Fly or rotator knows of.
     """
     bundle, readings = _read(value)
-    known: Recognised | None = None
-    if bundle is not None and bundle.permissions:
-        recognised = await recognise(rotator.parts, traces(value))
-        known = recognised[0] if recognised else None
-    if known is not None:
-        at = (known.credential, known.version)
-        return Finding(value, bundle, readings, at, known.sentence)
-    same = await leak.same_value(rotator.parts, value)
-    if same is not None:
-        return Finding(value, bundle, readings, same, f"it is the value of {same[0].name}")
+    tokens = rotator.client.leaked
+    found = await known(rotator.parts, tokens, value)
+    if found is not None:
+        at = (found.credential, found.version)
+        return Finding(value, bundle, readings, at, found.how)
     if bundle is None or all(each.form is Form.UNKNOWN for each in bundle.members):
         raise InputError(
             "that is no token that Fly is known for, and no value that rotator holds",
             where="standard input",
             next_step="give all of it, as it was found",
         )
-    tokens = rotator.client.leaked
-    alive = await tokens.accepted(value)
-    slugs = await leak.organizations_of(rotator.parts, alive or ())
-    listed = await tokens.listed(value, slugs)
-    return Finding(value, bundle, readings, None, "rotator does not track it", alive, listed)
+    other = await stranger(rotator.parts, tokens, value)
+    how = "rotator does not track it"
+    return Finding(value, bundle, readings, None, how, other.alive, other.listed)
 
 
 def _read(value: Secret) -> tuple[Bundle | None, Sequence[Reading]]:
@@ -99,9 +89,3 @@ def tell(finding: Finding, now: datetime) -> None:
         say("  these can't be told apart from outside, so it is revoked by its own text")
     alive = "accepts" if finding.alive is not None else "does not accept"
     say(f"  Fly {alive} it")
-
-
-def is_own(rotator: Rotator, finding: Finding) -> bool:
-    """Whether it is the token that rotator itself works with."""
-    own = {trace.lineage for trace in traces(rotator.client.token.value)}
-    return any(reading.lineage in own for reading in finding.readings)

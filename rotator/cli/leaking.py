@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rotator.cli.asking import confirmed
 from rotator.cli.failures import FAILED, PARTLY
 from rotator.cli.inspecting import refuse_tokens, token_text
-from rotator.cli.leak_finding import Finding, find, is_own, tell
+from rotator.cli.leak_finding import Finding, find, tell
 from rotator.cli.rotating import carried, told_code
 from rotator.cli.session import daemon_is_running, opened
 from rotator.cli.sweeping import SweepOptions, carry_out
@@ -275,7 +275,7 @@ async def _untracked(
     kill = Kill(began)
     one = finding.listed[0] if len(finding.listed) == 1 else None
     shown = not options.as_json
-    if shown and is_own(rotator, finding):
+    if shown and tokens.is_own(finding.value):
         say("IT IS ROTATOR'S OWN API TOKEN: give rotator another one before it goes")
     if finding.alive is None:
         kill.how, kill.seconds = "Fly refuses it already", 0.0

@@ -51,9 +51,11 @@ def wrapped_lines(
 
     from rich.text import Text
 
+    from rotator.redaction import scrubbed
+
     room = max(LEAST_ROOM, width - len(label))
     found: list[Text] = []
-    for given in text.splitlines() or [""]:
+    for given in scrubbed(text).splitlines() or [""]:
         folded = textwrap.wrap(given, room) if fold else [given]
         for line in folded or [""]:
             lead = label if not found else " " * len(label)

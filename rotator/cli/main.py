@@ -10,12 +10,14 @@ import typer
 
 from rotator import __version__
 from rotator.cli.audit import audit, history
+from rotator.cli.certificates import certificates
 from rotator.cli.discover import discover
 from rotator.cli.drift import drift
 from rotator.cli.inventory import list_credentials, show
 from rotator.cli.keys import keys
 from rotator.cli.maintenance import check, db, init
 from rotator.cli.plan import plan
+from rotator.cli.posture import posture
 from rotator.cli.reconcile import reconcile
 from rotator.cli.report import report
 from rotator.cli.rollout import rollout
@@ -42,6 +44,7 @@ app.command()(init)
 app.command()(check)
 app.command()(discover)
 app.command()(plan)
+app.command()(posture)
 app.command()(run)
 app.add_typer(rotate, name="rotate")
 app.command()(taint)
@@ -53,6 +56,7 @@ app.add_typer(audit, name="audit")
 app.command()(history)
 app.command()(report)
 app.add_typer(drift, name="drift")
+app.command()(certificates)
 app.add_typer(token, name="token")
 app.add_typer(keys, name="keys")
 app.add_typer(db, name="db")
@@ -83,7 +87,12 @@ def main() -> None:
         # What people and Fly write may hold characters that this output has no bytes for.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run(sys.argv[1:]))
+    from rotator.cli.crashes import told_in_a_line
+    from rotator.cli.guarding import guarded
+
+    with guarded(), told_in_a_line():
+        code = _run(sys.argv[1:])
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import organization_slug
+
 db = typer.Typer(help="The database's schema.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def init(
     organization: Annotated[
-        str, typer.Option("--organization", "-o", help="Slug of the Fly organisation.")
+        str,
+        typer.Option(
+            "--organization", "-o", help="Slug of the Fly organisation.", callback=organization_slug
+        ),
     ] = "personal",
     path: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("rotator.toml"),
     simulated: Annotated[

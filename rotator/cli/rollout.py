@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import app_name
+
 rollout = typer.Typer(
     help="Look at rolling restarts; watch, pause, resume or abort one.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-_APP = Annotated[str | None, typer.Option(help="Only those of this app.")]
+_APP = Annotated[str | None, typer.Option(help="Only those of this app.", callback=app_name)]
 _STATE = Annotated[
     str | None,
     typer.Option(help="running, paused, succeeded, partial, failed or abandoned."),

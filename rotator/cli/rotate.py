@@ -1,4 +1,4 @@
-"""`rotator rotate`: now, show, retry, abort, undo."""
+"""`rotator rotate`: now, show, approve, retry, abort, undo."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from rotator.cli.options import app_name, organization_slug
+
 rotate = typer.Typer(
-    help="Rotate now; look at, retry, abort or undo a rotation.",
+    help="Rotate now; look at, approve, retry, abort or undo a rotation.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -23,7 +25,9 @@ _NO_WAIT = Annotated[
 @rotate.command("now")
 def now(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME")] = None,
-    app: Annotated[str | None, typer.Option(help="All credentials that this app reads.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="All credentials that this app reads.", callback=app_name)
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="All credentials of this kind.")] = None,
     all_due: Annotated[bool, typer.Option("--all-due", help="All that are due.")] = False,
     reason: _REASON = "",
@@ -37,7 +41,10 @@ def now(
         bool,
         typer.Option("--everything", help="With --app or --org: all that could have been taken."),
     ] = False,
-    org: Annotated[str | None, typer.Option(help="With --everything: an organisation.")] = None,
+    org: Annotated[
+        str | None,
+        typer.Option(help="With --everything: an organisation.", callback=organization_slug),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     emergency: Annotated[
         bool,
@@ -117,6 +124,30 @@ def show(
     if rotation is None:
         return run_async(show_rotations(credential, limit, as_json=as_json))
     return run_async(show_rotation(rotation, as_json=as_json))
+
+
+@rotate.command("approve")
+def approve(
+    alert: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
+    no: Annotated[bool, typer.Option("--refuse", help="Say no: the value stays as it is.")] = False,
+    reason: _REASON = "",
+    no_wait: _NO_WAIT = False,
+    as_json: _JSON = False,
+) -> int:
+    """Approve what a hook was told of and waits for a person, or list what waits.
+
+    A leaked value of a tracked credential is replaced and revoked, one that nobody tracks is
+    revoked. Who approved it, when and why is in the audit log. What nobody approves in time lapses.
+    """
+    from rotator.cli.approving import Word, decide, show_waiting
+    from rotator.cli.session import run_async
+    from rotator.domain.errors import InputError
+
+    if alert is None:
+        if no or reason or no_wait:
+            raise InputError("which one?", where="ID", next_step="leave all away to list them")
+        return run_async(show_waiting(as_json=as_json))
+    return run_async(decide(alert, Word(reason, not no_wait, as_json), no=no))
 
 
 @rotate.command("retry")

@@ -42,9 +42,12 @@ def simulate(
 
     Prints the variables that point rotator, and flyctl, at it.
     """
+    from rotator.cli.guarding import values_shown
     from rotator.simulator.server import serve
 
-    serve(host, port, seed, speed=speed, token_file=token_file, port_file=port_file)
+    # The token of the simulated Fly is what the command is for.
+    with values_shown():
+        serve(host, port, seed, speed=speed, token_file=token_file, port_file=port_file)
     return 0
 
 

@@ -20,7 +20,11 @@ LIVE_FOR: Final = timedelta(seconds=30)
 
 def run_async(work: Coroutine[object, object, int]) -> int:
     """Run a command's work; gives its exit code."""
-    return asyncio.run(work)
+    from rotator.cli.crashes import tell_of_task
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(tell_of_task)
+        return runner.run(work)
 
 
 @asynccontextmanager

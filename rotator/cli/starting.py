@@ -8,7 +8,6 @@ from typing import Final
 
 from rotator.cli.text import say
 from rotator.domain.errors import InputError
-from rotator.domain.names import wrong_organization
 from rotator.logs import configure_logs
 from rotator.manifest.sample import sample_manifest, simulated_manifest
 from rotator.settings import load_settings
@@ -22,9 +21,6 @@ _KEYS: Final = "ROTATOR_KEYS"
 
 def write_first_files(organization: str, path: Path, *, simulated: bool, force: bool) -> int:
     """Write a manifest, and a key to .env; never replaces a key."""
-    wrong = wrong_organization(organization)
-    if wrong is not None:
-        raise InputError(wrong, where="--organization")
     text = simulated_manifest(Path.cwd()) if simulated else sample_manifest(organization)
     mode = "w" if force else "x"
     try:

@@ -24,6 +24,7 @@ _TOLD: Final = frozenset(
         Action.CREDENTIAL_OVERDUE,
         Action.CREDENTIAL_WOULD_ROTATE,
         Action.CREDENTIAL_TAINTED,
+        Action.CREDENTIAL_CREATOR_LEFT,
         Action.VERSION_ADOPTED,
         Action.VERSION_EXPIRING,
         Action.VERSION_EXPIRED,
@@ -130,6 +131,7 @@ def _sentence(event: Event) -> str:
             f"{event.actor} assumes that {detail.get('leaked', 'it')} has leaked: "
             f"{detail.get('why', '')}"
         ),
+        Action.CREDENTIAL_CREATOR_LEFT: event.reason,
         Action.VERSION_ADOPTED: (
             f"a value that stood there already was adopted{_born(detail)}; its text is unknown to "
             "rotator, so its first rotation can't be undone"

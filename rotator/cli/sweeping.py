@@ -16,7 +16,6 @@ from rotator.cli.sweep_view import SweepView, Told, headline, look, news, pictur
 from rotator.cli.text import moment, one_line, print_json, say
 from rotator.domain.credential import Credential
 from rotator.domain.errors import InputError, RotatorError
-from rotator.domain.names import wrong_app, wrong_organization
 from rotator.domain.protocol import rolled_apps
 from rotator.domain.rotation import ENDED, Mode, Rotation
 from rotator.domain.sweep import Scope
@@ -44,15 +43,12 @@ def scope_of(app: str | None, organization: str | None) -> Scope:
     """The scope that the options name.
 
     Raises:
-        InputError: none, both, or a name that can't be one.
+        InputError: none, or both.
     """
     if bool(app) == bool(organization):
         raise InputError(
             "say where the attacker was: --app APP or --org ORGANISATION", where="--everything"
         )
-    wrong = wrong_app(app) if app else wrong_organization(organization or "")
-    if wrong is not None:
-        raise InputError(wrong, where="--app" if app else "--org")
     return Scope(app=app, organization=organization)
 
 

@@ -25,10 +25,10 @@ LONGEST_REASON = 500
 
 def console(*, err: bool = False) -> Console:
     """Where tables go; wide enough not to cut them when nobody watches."""
-    from rich.console import Console
+    from rotator.cli.guarded_console import GuardedConsole
 
     stream = sys.stderr if err else sys.stdout
-    return Console(
+    return GuardedConsole(
         file=stream,
         highlight=False,
         soft_wrap=False,

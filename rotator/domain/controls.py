@@ -28,6 +28,7 @@ class Section(StrEnum):
     EMERGENCIES = "emergencies"
     FAILURES = "failures"
     EXCEPTIONS = "exceptions"
+    POSTURE = "posture"
     CHANGES = "changes"
     PEOPLE = "people"
     WORKERS = "workers"
@@ -39,6 +40,7 @@ TITLES: Final[Mapping[Section, str]] = {
     Section.EMERGENCIES: "Emergency rotations",
     Section.FAILURES: "Failures and how they ended",
     Section.EXCEPTIONS: "Exceptions in the period",
+    Section.POSTURE: "Security posture",
     Section.CHANGES: "Changes of manifest and policies",
     Section.PEOPLE: "What people did",
     Section.WORKERS: "Workers",
@@ -50,6 +52,8 @@ FILTERS: Final[Mapping[Section, str]] = {
     Section.FAILURES: "--action rotation.parked,rotation.undoing,rotation.recovered",
     Section.EXCEPTIONS: "--action credential.overdue,version.expiring,version.gone,leftover,"
     "rollout.waiting,rollout.overtaken",
+    Section.POSTURE: "--action posture.opened,posture.reopened,posture.changed,"
+    "posture.suppressed,posture.resolved",
     Section.CHANGES: "--action manifest,credential.added,credential.changed,"
     "credential.unmanaged,version.adopted",
     Section.PEOPLE: "--actor user --action manifest,rotation.requested,rotation.retried,"

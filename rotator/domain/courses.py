@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -179,6 +179,22 @@ def bin_start(at: datetime, *, monthly: bool) -> date:
     return day.replace(day=1) if monthly else day - timedelta(days=day.weekday())
 
 
+def is_monthly(period: Period) -> bool:
+    """Whether the bins of a period are months."""
+    return period.until - period.since > timedelta(weeks=MOST_WEEKS)
+
+
+def bin_days(period: Period) -> Iterator[date]:
+    """The first day of each week or month that a period has a part of."""
+    monthly = is_monthly(period)
+    last = bin_start(period.until - timedelta(microseconds=1), monthly=monthly)
+    day = bin_start(period.since, monthly=monthly)
+    while day <= last:
+        yield day
+        later = day + timedelta(days=32 if monthly else 7)
+        day = later.replace(day=1) if monthly else later
+
+
 @dataclass
 class Tally:
     """What is counted of the rotations of a period as they are gone through."""
@@ -191,17 +207,12 @@ class Tally:
     troubled: int = 0
 
     def __post_init__(self) -> None:
-        last = bin_start(self.period.until - timedelta(microseconds=1), monthly=self.monthly)
-        day = bin_start(self.period.since, monthly=self.monthly)
-        while day <= last:
-            self.bins[day] = Counter()
-            later = day + timedelta(days=32 if self.monthly else 7)
-            day = later.replace(day=1) if self.monthly else later
+        self.bins = {day: Counter() for day in bin_days(self.period)}
 
     @property
     def monthly(self) -> bool:
         """Whether the bins are months."""
-        return self.period.until - self.period.since > timedelta(weeks=MOST_WEEKS)
+        return is_monthly(self.period)
 
     def add(self, course: Course) -> None:
         """Count one."""

@@ -39,6 +39,11 @@ class Field:
     fields: tuple[Field, ...] = ()
 
 
+def named(rule: Callable[[str], str | None]) -> Callable[[ParamValue], str | None]:
+    """The check of a field that holds a name, by a rule of `domain.names`."""
+    return lambda value: rule(str(value))
+
+
 def text(params: Params, name: str) -> str:
     """Read a text that the manifest has already checked."""
     value = params[name]

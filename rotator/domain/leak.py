@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from rotator.domain.credential import CredentialStatus, Version, VersionState
+from rotator.domain.lineage import Trace
 from rotator.domain.rotation import ACTIVE, Rotation, RotationState
 from rotator.domain.secret import Secret
 
@@ -64,6 +65,19 @@ class Found:
 
 class FoundTokens(Protocol):
     """What can be learned and done at Fly with nothing but a token's text."""
+
+    def traces(self, value: Secret) -> Sequence[Trace]:
+        """What its permission tokens show; nothing where it holds none that can be read. Pure."""
+        ...
+
+    def is_token(self, value: Secret) -> bool:
+        """Whether it has a form that only Fly's tokens have, so that it may be shown to Fly: what
+        leaked may be anybody's. Pure."""
+        ...
+
+    def is_own(self, value: Secret) -> bool:
+        """Whether it is the token that rotator itself works with. Makes no call."""
+        ...
 
     async def accepted(self, value: Secret) -> Sequence[str] | None:
         """The slugs of the organisations for which Fly still accepts it; None where it does not.

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from rotator.domain.event_fields import typed_detail
-from rotator.domain.events import Event, LoggedEvent, Outcome
+from rotator.domain.events import Action, Event, LoggedEvent, Outcome
 from rotator.domain.ocsf_table import (
     ACTIVITIES,
     CATEGORIES,
+    FINDING_SEVERITIES,
+    FINDING_STATUSES,
     MAPPING,
     SCHEMA,
     SEVERE,
@@ -31,7 +33,10 @@ Record = dict[str, object]
 
 
 def severity_of(event: Event) -> int:
-    """How bad it is: 1 for what goes as it should, up to 4 for what waits for a person."""
+    """How bad it is: 1 for what goes as it should, up to 4 for what waits for a person; a finding
+    has its own, up to 5."""
+    if event.action in FINDING_STATUSES:
+        return FINDING_SEVERITIES.get(event.detail.get("severity", ""), 1)
     told = SEVERE.get(event.action, 1)
     return max(told, {Outcome.FAILED: 3, Outcome.UNKNOWN: 2}.get(event.outcome, 1))
 
@@ -42,7 +47,7 @@ def ocsf_event(logged: LoggedEvent, *, origin: str, version: str) -> Record:
     mapped = MAPPING[event.action]
     activity = _activity(event, mapped)
     caption = ACTIVITIES[mapped.ocsf_class].get(activity, event.action.value)
-    status, told = STATUSES[event.outcome]
+    status, told = FINDING_STATUSES.get(event.action, STATUSES[event.outcome])
     severity = severity_of(event)
     category = mapped.ocsf_class // 1000
     record: Record = {
@@ -120,6 +125,8 @@ def _about(event: Event, mapped: Mapped, origin: str, version: str) -> Record:
                 entity["uid"] = uid
             comment = {"comment": event.reason} if event.reason else {}
             return {"entity": entity, "actor": actor, "src_endpoint": endpoint, **comment}
+        case OcsfClass.COMPLIANCE_FINDING:
+            return _finding(event)
         case OcsfClass.API_ACTIVITY:
             resources = _resources(event)
             return {
@@ -135,11 +142,39 @@ def _about(event: Event, mapped: Mapped, origin: str, version: str) -> Record:
             return {**log, "actor": actor, "src_endpoint": endpoint}
 
 
+def _finding(event: Event) -> Record:
+    """A finding of the posture: the rule is the control that it is held against."""
+    detail = event.detail
+    rule, subject = detail.get("rule") or "posture", detail.get("subject") or "posture"
+    info: Record = {
+        "uid": detail.get("finding") or rule,
+        "title": rule,
+        "desc": event.reason or None,
+        "types": ["posture"],
+    }
+    holds = event.action is Action.POSTURE_RESOLVED
+    compliance = {
+        "control": rule,
+        "standards": ["rotator posture"],
+        "status_id": 1 if holds else 3,
+        "status": "Pass" if holds else "Fail",
+    }
+    mend = detail.get("mend")
+    return {
+        "finding_info": {key: value for key, value in info.items() if value is not None},
+        "compliance": compliance,
+        "resources": [{"type": rule, "name": subject}],
+        "remediation": {"desc": mend} if mend else None,
+    }
+
+
 def _entity_name(event: Event, mapped: Mapped) -> str:
     if mapped.entity == "manifest":
         return event.detail.get("source", "manifest")
     if mapped.entity == "rollout":
         return event.app or mapped.entity
+    if mapped.entity == "certificate":
+        return event.target or mapped.entity
     return event.credential or mapped.entity
 
 

@@ -20,6 +20,7 @@ class OcsfClass(IntEnum):
     """The classes that are used."""
 
     EVENT_LOG_ACTIVITY = 1008
+    COMPLIANCE_FINDING = 2003
     ENTITY_MANAGEMENT = 3004
     APPLICATION_LIFECYCLE = 6002
     API_ACTIVITY = 6003
@@ -32,12 +33,14 @@ class OcsfClass(IntEnum):
 
 CATEGORIES: Final = {
     1: "System Activity",
+    2: "Findings",
     3: "Identity & Access Management",
     6: "Application Activity",
 }
 OTHER: Final = 99
 ACTIVITIES: Final[Mapping[OcsfClass, Mapping[int, str]]] = {
     OcsfClass.EVENT_LOG_ACTIVITY: {4: "Archive"},
+    OcsfClass.COMPLIANCE_FINDING: {1: "Create", 2: "Update", 3: "Close"},
     OcsfClass.ENTITY_MANAGEMENT: {
         1: "Create",
         2: "Read",
@@ -79,6 +82,13 @@ def _calls(kind: str, **activities: int) -> dict[Action, Mapped]:
     }
 
 
+def _findings(**activities: int) -> dict[Action, Mapped]:
+    return {
+        Action(f"posture.{verb}"): Mapped(OcsfClass.COMPLIANCE_FINDING, activity, "finding")
+        for verb, activity in activities.items()
+    }
+
+
 CREATE, READ, UPDATE, DELETE, ENROLL, UNENROLL = 1, 2, 3, 4, 6, 7
 ACTIVATE, SUSPEND, RESUME = 10, 12, 13
 MAPPING: Final[Mapping[Action, Mapped]] = {
@@ -92,6 +102,7 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         overdue=OTHER,
         would_rotate=OTHER,
         tainted=UPDATE,
+        creator_left=UPDATE,
     ),
     **_entity(
         "version",
@@ -105,7 +116,22 @@ MAPPING: Final[Mapping[Action, Mapped]] = {
         gone=OTHER,
     ),
     **_entity("target", changed=UPDATE, contested=SUSPEND, settled=RESUME),
-    **_entity("leak", reported=READ, revoked=DELETE),
+    # Activities of findings have numbers of their own: create, update, close.
+    **_findings(opened=1, reopened=2, changed=2, suppressed=2, resolved=3),
+    Action.POSTURE_LOOKED: Mapped(OcsfClass.API_ACTIVITY, READ),
+    **_entity("certificate", expiring=OTHER, expired=OTHER, renewed=UPDATE),
+    **_calls("certificate", checking=UPDATE, checked=UPDATE),
+    **_entity(
+        "leak",
+        reported=READ,
+        revoked=DELETE,
+        waiting=SUSPEND,
+        approved=RESUME,
+        refused=UPDATE,
+        lapsed=UPDATE,
+        ended=UPDATE,
+    ),
+    **_entity("hook", received=READ, rejected=OTHER),
     **_entity("leftover", found=READ, revoked=DELETE),
     **_entity(
         "rotation",
@@ -171,20 +197,35 @@ STATUSES: Final[Mapping[Outcome, tuple[int, str]]] = {
     Outcome.WAITING: (OTHER, "waiting"),
     Outcome.INFO: (OTHER, "info"),
 }
-SEVERITIES: Final = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}
+FINDING_STATUSES: Final[Mapping[Action, tuple[int, str]]] = {
+    Action.POSTURE_OPENED: (1, "New"),
+    Action.POSTURE_REOPENED: (1, "New"),
+    Action.POSTURE_CHANGED: (2, "In Progress"),
+    Action.POSTURE_SUPPRESSED: (3, "Suppressed"),
+    Action.POSTURE_RESOLVED: (4, "Resolved"),
+}
+"""A finding has a status of its own, whatever the outcome of the event."""
+SEVERITIES: Final = {1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Critical"}
+FINDING_SEVERITIES: Final = {"note": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 SEVERE: Final[Mapping[Action, int]] = {
     Action.ROTATION_PARKED: 4,
     Action.VERSION_GONE: 4,
     Action.VERSION_EXPIRED: 4,
+    Action.CERTIFICATE_EXPIRED: 4,
     Action.CREDENTIAL_TAINTED: 4,
     Action.LEAK_REPORTED: 4,
+    Action.LEAK_WAITING: 4,
+    Action.LEAK_LAPSED: 4,
+    Action.HOOK_REJECTED: 3,
     Action.TARGET_CONTESTED: 4,
     Action.TARGET_CHANGED: 3,
+    Action.CREDENTIAL_CREATOR_LEFT: 3,
     Action.VERSION_TOO_OLD: 3,
     Action.ROTATION_ROLLED_BACK: 3,
     Action.ROTATION_UNDOING: 3,
     Action.CREDENTIAL_OVERDUE: 3,
     Action.VERSION_EXPIRING: 3,
+    Action.CERTIFICATE_EXPIRING: 3,
     Action.LEFTOVER_FOUND: 2,
     Action.ROTATION_RECOVERED: 2,
 }
@@ -203,9 +244,12 @@ _ATTRIBUTES: Final = (
     ("`src_endpoint`", "`actor_host`, `actor_machine`"),
     ("`comment`", "`reason` (Entity Management)"),
     ("`entity`", "what is managed: name, type, and its id (Entity Management)"),
+    ("`finding_info`", "fingerprint, rule, what is wrong, since when (Compliance Finding)"),
+    ("`compliance`", "the rule as its control, and whether it holds (Compliance Finding)"),
+    ("`remediation`", "the command or patch that mends it (Compliance Finding)"),
     ("`api.operation`", "the step, else the action (API Activity)"),
     ("`api.request.uid`", "`request_id` (API Activity)"),
-    ("`resources`", "`credential`, `app`, `target`, `machine` (API Activity)"),
+    ("`resources`", "`credential`, `app`, `target`, `machine`; of a finding its subject"),
     ("`unmapped`", "every other field, `detail`, and the chain's hashes"),
 )
 
@@ -242,7 +286,12 @@ def _markdown() -> Iterator[str]:
     yield "|---|---|"
     yield from (f"| `{each}` | {told} ({uid}) |" for each, (uid, told) in STATUSES.items())
     yield ""
-    yield "Severity is Informational (1); Low (2) for an unknown outcome; Medium (3) for a failure;"
+    yield "| finding | status |"
+    yield "|---|---|"
+    yield from (f"| `{a}` | {told} ({uid}) |" for a, (uid, told) in FINDING_STATUSES.items())
+    yield ""
+    yield "A finding has its own severity, from Informational (1) to Critical (5). Of all else"
+    yield "severity is Informational (1); Low (2) for an unknown outcome; Medium (3) for a failure;"
     yield "and at least, whatever the outcome:"
     yield ""
     yield "| action | severity |"

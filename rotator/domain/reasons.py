@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     EXPIRING = "expiring"
     VERSION_GONE = "version-gone"
     DRIFTED = "drifted"
+    CREATOR_LEFT = "creator-left"
     CONTESTED = "contested"
     UNMANAGED = "unmanaged"
     OBSERVED = "observed"
@@ -61,6 +62,7 @@ _TABLE: Final[Mapping[ReasonCode, tuple[str, str | None]]] = {
     ReasonCode.EXPIRING: ("its value expires before long, whatever its schedule says", None),
     ReasonCode.VERSION_GONE: ("the issuer no longer holds the value that is in use", None),
     ReasonCode.DRIFTED: ("somebody else's value stands where rotator's stood", None),
+    ReasonCode.CREATOR_LEFT: ("somebody who has left made its value", None),
     ReasonCode.CONTESTED: (
         "rotator and somebody else undo each other at its target, so rotator has stopped writing",
         "rotator drift settle {name}",

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rotator.domain.machines import (
     GONE_STATES,
+    MARK_REHEARSAL,
     MARK_ROLLOUT,
     RESERVED_GROUPS,
     Machine,
@@ -63,7 +64,8 @@ def left_alone_reason(machine: Machine) -> str | None:
     if platform not in _OWN_PLATFORM:
         return f"another platform runs it ({platform})"
     if machine.schedule is not None:
-        return f"it is started on a schedule ({machine.schedule}) and takes the value then"
+        # Fly: one page says that a start brings new secrets, another that an update is needed.
+        return f"it is started on a schedule ({machine.schedule}), which should bring it the value"
     if machine.auto_destroy:
         return "it destroys itself when it is done"
     return None
@@ -132,10 +134,12 @@ def sort_out(machines: Iterable[Machine], policy: RolloutPolicy, aim: Aim) -> So
 
 def _disposable(found: Sorted, machine: Machine, aim: Aim) -> None:
     """A machine that rotator made and that has not taken over from anything. A clone is needed for
-    as long as its original still has to be replaced: somebody's deploy may have seen to that."""
+    as long as its original still has to be replaced, a rehearsal while its group has machines to
+    restart: somebody's deploy may have seen to that, and the proxy may have put them to sleep."""
     to_replace = {m.id for group in found.groups.values() for m in group.members}
     to_replace |= {m.id for m in found.unreachable}
-    needed = machine.rehearses or machine.stand_in_for in to_replace
+    rehearsed = found.groups.get(machine.metadata.get(MARK_REHEARSAL, ""))
+    needed = bool(rehearsed and rehearsed.members) or machine.stand_in_for in to_replace
     if machine.metadata.get(MARK_ROLLOUT) != aim.rollout_id or not needed:
         found.leftovers.append(machine)
         return

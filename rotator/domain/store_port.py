@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from rotator.domain.alert_port import AlertStore
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
 from rotator.domain.drift import TargetWatch
 from rotator.domain.log_port import LogUnit
+from rotator.domain.posture.store_port import PostureUnit
 from rotator.domain.rotation import (
     Claim,
     MachineRestart,
@@ -63,7 +65,7 @@ class Disrupted:
     machine_id: str
 
 
-class Unit(LogUnit, Protocol):
+class Unit(LogUnit, PostureUnit, AlertStore, Protocol):
     """One database transaction: everything in it is committed together, or nothing is.
 
     Methods that take a `Claim` raise `ClaimLost` unless its fence is still the present one.

@@ -15,9 +15,9 @@ from rotator.domain.ports import Fleet
 from rotator.domain.protocol import DRIFTED, rolled_apps
 from rotator.domain.rotation import Mode, Step, StepName, StepState
 from rotator.domain.sorting import left_alone_reason, reads_value
-from rotator.engine.deliver import SECRETS_VERSION, receipt_of
+from rotator.engine.deliver import SECRETS_VERSION, first_version_of, receipt_of
 from rotator.engine.drift import noticed
-from rotator.engine.journal import held_since, since
+from rotator.engine.journal import first_intended, held_since
 from rotator.engine.step import Result, StepContext, told
 
 ROLLOUT_PASSES = 10
@@ -260,11 +260,11 @@ async def _still_holding(
     ctx: StepContext, app: str, targets: Sequence[TargetSpec], restored: Mapping[str, Step]
 ) -> list[Machine]:
     """Machines of an app that may hold the new value, and are not proven to hold the old one."""
-    begun = min(since(_begun(ctx, t.key), ctx.parts.clock.now()) for t in targets)
+    begun = min(first_intended(_begun(ctx, t.key), ctx.parts.clock.now()) for t in targets)
     back = [restored[t.key] for t in targets]
     floor = max(int(step.detail.get(SECRETS_VERSION, "0")) for step in back)
     at = max(step.outcome_at for step in back if step.outcome_at is not None)
-    first = min(int(_begun(ctx, t.key).detail.get(SECRETS_VERSION, "0")) for t in targets)
+    first = min(first_version_of(_begun(ctx, t.key)) for t in targets)
     names = frozenset(n for t in targets if (n := ctx.parts.targets[t.type].secret_name(t.params)))
     return [
         machine

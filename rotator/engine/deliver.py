@@ -10,6 +10,7 @@ from rotator.domain.protocol import ABSENT, BEFORE, MARKER
 from rotator.domain.rotation import Step, StepName
 from rotator.domain.secret import Secret
 from rotator.engine.drift import note_write, refuse_contested
+from rotator.engine.journal import FIRST_VERSION
 from rotator.engine.step import Result, StepContext, version_of
 
 SECRETS_VERSION = "secrets_version"
@@ -53,6 +54,7 @@ def _written(ctx: StepContext, spec: TargetSpec, receipt: Receipt) -> Result:
     number = receipt.secrets_version
     if number is None or spec.app is None:
         return Result(request_id=receipt.request_id)
+    ctx.notes[FIRST_VERSION] = ctx.step.detail.get(FIRST_VERSION, str(number))
     ctx.notes[SECRETS_VERSION] = str(number)
     app, restored = spec.app, ctx.step.name is StepName.RESTORE
     new = TargetWatch(
@@ -70,6 +72,12 @@ def receipt_of(step: Step) -> Receipt:
     """The receipt that a finished delivery left in its detail."""
     number = step.detail.get(SECRETS_VERSION)
     return Receipt(step.detail.get(MARKER, ""), int(number) if number else None)
+
+
+def first_version_of(step: Step) -> int:
+    """The secrets version with which a delivery first wrote its value; 0 where none is known. A
+    retry writes it once more, and machines may hold it since the first time."""
+    return int(step.detail.get(FIRST_VERSION) or step.detail.get(SECRETS_VERSION) or "0")
 
 
 def _target_spec(ctx: StepContext) -> TargetSpec:

@@ -13,6 +13,10 @@ from rotator.domain.rotation import Actor, Rotation, Step, StepName, StepState
 
 SINCE = "since"
 """Key in a step's detail: when it was first intended, for its patience."""
+FIRST = "first_intended"
+"""Key in a step's detail: the same, and not forgotten when its patience is renewed."""
+FIRST_VERSION = "first_secrets_version"
+"""Key in a delivery's detail: the secrets version with which it first wrote its value."""
 HELD = "held"
 """Key in a step's detail: when it was first held back on purpose."""
 
@@ -30,7 +34,7 @@ def step_event(
 ) -> Event:
     """The event that tells of one step."""
     detail = {"step": step.name.value, "attempt": str(step.attempt), **step.detail}
-    for private in (SINCE, HELD):
+    for private in (FIRST, FIRST_VERSION, SINCE, HELD):
         detail.pop(private, None)
     if error is not None:
         detail["error"] = error
@@ -96,7 +100,7 @@ def rotation_event(
 
 def intended(step: Step, at: datetime) -> Step:
     """The step with one more intent."""
-    detail = {SINCE: at.isoformat(), **step.detail}
+    detail = {FIRST: at.isoformat(), SINCE: at.isoformat(), **step.detail}
     return replace(
         step,
         state=StepState.INTENDED,
@@ -111,8 +115,14 @@ def intended(step: Step, at: datetime) -> Step:
 
 
 def since(step: Step, now: datetime) -> datetime:
-    """When the step was first intended."""
+    """When the step was first intended since its patience was last renewed."""
     text = step.detail.get(SINCE)
+    return datetime.fromisoformat(text) if text else now
+
+
+def first_intended(step: Step, now: datetime) -> datetime:
+    """When the step was intended for the very first time: its effect may have been there since."""
+    text = step.detail.get(FIRST) or step.detail.get(SINCE)
     return datetime.fromisoformat(text) if text else now
 
 

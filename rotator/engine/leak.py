@@ -40,6 +40,13 @@ class Response:
     rotation: Rotation | None
 
 
+Alongside = Callable[[Unit, Course, Rotation | None], Awaitable[None]]
+
+
+async def _nothing_beside(_unit: Unit, _course: Course, _rotation: Rotation | None) -> None:
+    """The caller keeps nothing."""
+
+
 async def same_value(parts: Parts, value: Secret) -> tuple[Credential, Version] | None:
     """The version whose sealed value this text is, for values that are no tokens. No call."""
     wanted = value.reveal().encode()
@@ -60,11 +67,13 @@ async def respond(
     how: str,
     *,
     replaced_with_others: bool = False,
+    also: Alongside = _nothing_beside,
 ) -> Response:
     """Decide, and begin what the database alone can begin, in one transaction: a replacement, an
     end of the overlap. `how` says for the audit log in what way the version was recognised.
 
-    A replacement is not begun where a sweep will do it, `replaced_with_others`.
+    A replacement is not begun where a sweep will do it, `replaced_with_others`. `also` writes what
+    the caller keeps of it, in the same transaction.
     """
     now = parts.clock.now()
     async with parts.store.unit() as unit:
@@ -83,6 +92,7 @@ async def respond(
             rotation = await queue(parts, unit, credential, wish)
         elif decided is Course.HASTEN and not await _hastened(parts, unit, version):
             decided = Course.REVOKE
+        await also(unit, decided, rotation)
     if decided is Course.TURN_BACK:
         decided = await _turned_back(parts, version, reason)
     return Response(credential, version, decided, rotation)

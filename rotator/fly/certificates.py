@@ -2,63 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote
+from typing import Final
 
-from rotator.fly.call import Call
+from pydantic import field_validator
+
+from rotator.domain.posture.certificate import (
+    ApiView,
+    Issued,
+    Problem,
+    Requirements,
+    Source,
+    Validation,
+)
+from rotator.domain.posture.certificate_port import CheckAnswer
+from rotator.fly.call import CHANGE_SECONDS, Call, Effect
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
+from rotator.fly.paths import app_path, certificate_path
+from rotator.fly.redact import redacted
 from rotator.fly.transport import Transport
+
+PAGE_SIZE: Final = 500
+MAX_PAGES: Final = 100
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """A hostname with the state of its certificates. `expires_at` is the earliest expiry."""
+class ListedCertificate:
+    """A hostname as the list shows it: without expiries."""
 
     hostname: str
     status: str
     configured: bool
-    expires_at: datetime | None = None
-    problems: tuple[str, ...] = ()
+    created_at: datetime | None = None
 
 
 class _Summary(FlyModel):
     hostname: str
     status: str = ""
     configured: bool = False
+    created_at: Instant | None = None
 
 
 class _Page(FlyModel):
-    certificates: tuple[_Summary, ...]
+    certificates: tuple[_Summary, ...] | None = None
     next_cursor: str | None = None
 
 
-class _Part(FlyModel):
-    expires_at: Instant | None = None
+def _present(value: object) -> object:
+    absent = isinstance(value, str) and (not value or value.startswith("0001-"))
+    return None if absent else value
 
 
-class _Chain(FlyModel):
+class _Timed(FlyModel):
+    """What has an end, or none yet: Go writes an absent time as an empty text, or as its zero."""
+
     expires_at: Instant | None = None
+
+    @field_validator("expires_at", mode="before")
+    @classmethod
+    def _no_time(cls, value: object) -> object:
+        return _present(value)
+
+
+class _Part(_Timed):
+    type: str = ""
+    certificate_authority: str = ""
+
+
+class _Entry(_Timed):
+    source: str = ""
+    status: str = ""
+    issuer: str = ""
     issued: tuple[_Part, ...] | None = None
+
+
+class _Validation(FlyModel):
+    dns_configured: bool | None = None
+    alpn_configured: bool | None = None
+    http_configured: bool | None = None
+    ownership_txt_configured: bool | None = None
+
+
+class _Challenge(FlyModel):
+    name: str = ""
+    target: str = ""
+
+
+class _Ownership(FlyModel):
+    name: str = ""
+    app_value: str = ""
+
+
+class _Requirements(FlyModel):
+    a: tuple[str, ...] | None = None
+    aaaa: tuple[str, ...] | None = None
+    cname: str = ""
+    acme_challenge: _Challenge | None = None
+    ownership: _Ownership | None = None
 
 
 class _Problem(FlyModel):
     code: str = ""
     message: str = ""
+    remediation: str = ""
 
 
-class _Detail(_Summary):
-    certificates: tuple[_Chain, ...] | None = None
+class _Detail(FlyModel):
+    hostname: str
+    status: str = ""
+    configured: bool = False
+    acme_requested: bool = True
+    rate_limited_until: Instant | None = None
+    certificates: tuple[_Entry, ...] | None = None
+    validation: _Validation | None = None
+    dns_requirements: _Requirements | None = None
     validation_errors: tuple[_Problem, ...] | None = None
 
-    def ends(self) -> list[datetime]:
-        """Every expiry in it: a hostname has an RSA and an ECDSA certificate."""
-        chains = self.certificates or ()
-        ends = [chain.expires_at for chain in chains]
-        ends += [part.expires_at for chain in chains for part in chain.issued or ()]
-        return [end for end in ends if end is not None]
+    @field_validator("rate_limited_until", mode="before")
+    @classmethod
+    def _no_time(cls, value: object) -> object:
+        return _present(value)
 
 
 class CertificatesApi:
@@ -67,42 +133,126 @@ class CertificatesApi:
     def __init__(self, machines: Transport) -> None:
         self._machines = machines
 
-    async def certificates(self, app: str) -> Sequence[Certificate]:
+    async def certificates(self, app: str) -> Sequence[ListedCertificate]:
         """All hostnames of an app, without expiries."""
-        found: list[Certificate] = []
+        found: list[ListedCertificate] = []
         cursor = ""
-        while True:
+        for _ in range(MAX_PAGES):
             call = Call(
                 what=f"list the certificates of {app}",
                 method="GET",
-                path=f"/v1/apps/{app}/certificates",
+                path=app_path(app, "certificates"),
                 action=APP_ACTIONS,
                 of=app,
-                query={"limit": 500} | ({"cursor": cursor} if cursor else {}),
+                query={"limit": PAGE_SIZE} | ({"cursor": cursor} if cursor else {}),
             )
             page = parse(_Page, call, await self._machines.send(call))
-            found += [Certificate(c.hostname, c.status, c.configured) for c in page.certificates]
+            found += [
+                ListedCertificate(each.hostname, each.status, each.configured, each.created_at)
+                for each in page.certificates or ()
+            ]
             cursor = page.next_cursor or ""
             if not cursor:
-                return found
+                break
+        return found
 
-    async def certificate(self, app: str, hostname: str) -> Certificate:
-        """One hostname, with its earliest expiry and what is wrong with its validation."""
+    async def certificate(self, app: str, hostname: str) -> ApiView:
+        """One hostname: its certificates, what Fly wants of its DNS, and what is wrong with it."""
         call = Call(
             what=f"show the certificate of {hostname}",
             method="GET",
-            path=f"/v1/apps/{app}/certificates/{quote(hostname, safe='')}",
+            path=certificate_path(app, hostname),
             action=APP_ACTIONS,
             of=app,
         )
-        detail = parse(_Detail, call, await self._machines.send(call))
-        problems = tuple(
-            f"{problem.code}: {problem.message}" for problem in detail.validation_errors or ()
+        return _view(parse(_Detail, call, await self._machines.send(call)))
+
+    async def check(self, app: str, hostname: str) -> CheckAnswer:
+        """Ask Fly to validate it anew. See `domain.posture.certificate_port.Certificates`."""
+        call = Call(
+            what=f"have the certificate of {hostname} checked",
+            method="POST",
+            path=certificate_path(app, hostname, "check"),
+            action=APP_ACTIONS,
+            of=app,
+            effect=Effect.CHANGE,
+            timeout_seconds=CHANGE_SECONDS,
         )
-        return Certificate(
-            detail.hostname,
-            detail.status,
-            detail.configured,
-            min(detail.ends(), default=None),
-            problems,
+        answer = await self._machines.send(call)
+        return CheckAnswer(_view(parse(_Detail, call, answer)), answer.request_id)
+
+
+def _view(detail: _Detail) -> ApiView:
+    return ApiView(
+        configured=detail.configured,
+        status=detail.status,
+        issued=tuple(newest(each for entry in detail.certificates or () for each in _of(entry))),
+        validation=_validation(detail.validation),
+        requirements=_requirements(detail.dns_requirements),
+        problems=tuple(
+            problem(each.code, each.message, each.remediation)
+            for each in detail.validation_errors or ()
+        ),
+        requested=detail.acme_requested,
+        rate_limited_until=detail.rate_limited_until,
+    )
+
+
+def _of(entry: _Entry) -> Sequence[Issued]:
+    """The certificates of an entry: Fly's own are two, one for each kind of key."""
+    source = Source.CUSTOM if entry.source == Source.CUSTOM.value else Source.FLY
+    parts = [
+        Issued(
+            source,
+            part.expires_at,
+            part.type.lower(),
+            entry.issuer or part.certificate_authority,
+            entry.status,
         )
+        for part in entry.issued or ()
+        if part.expires_at is not None
+    ]
+    if parts or entry.expires_at is None:
+        return parts
+    return [Issued(source, entry.expires_at, "", entry.issuer, entry.status)]
+
+
+def newest(issued: Iterable[Issued]) -> Sequence[Issued]:
+    """Of each source and kind of key the one that ends last: what was renewed may be listed too."""
+    found: dict[tuple[Source, str], Issued] = {}
+    for each in issued:
+        key = (each.source, each.key_type)
+        if key not in found or each.expires_at > found[key].expires_at:
+            found[key] = each
+    return tuple(found.values())
+
+
+def problem(code: str, message: str, remediation: str | None) -> Problem:
+    """What Fly says is wrong, fit to be kept."""
+    return Problem(code, redacted(message), redacted(remediation or ""))
+
+
+def _validation(found: _Validation | None) -> Validation:
+    if found is None:
+        return Validation()
+    return Validation(
+        dns=found.dns_configured,
+        alpn=found.alpn_configured,
+        http=found.http_configured,
+        ownership=found.ownership_txt_configured,
+    )
+
+
+def _requirements(found: _Requirements | None) -> Requirements:
+    if found is None:
+        return Requirements()
+    challenge, ownership = found.acme_challenge or _Challenge(), found.ownership or _Ownership()
+    return Requirements(
+        a=found.a or (),
+        aaaa=found.aaaa or (),
+        cname=found.cname,
+        challenge_name=challenge.name,
+        challenge_target=challenge.target,
+        ownership_name=ownership.name,
+        ownership_value=ownership.app_value,
+    )

@@ -16,13 +16,19 @@ from rotator.fly.auth import (
     releases_authorization,
 )
 from rotator.fly.authority import TokenAuthority
+from rotator.fly.certificate_lists import CertificateLists
+from rotator.fly.certificate_reading import FlyCertificates
 from rotator.fly.certificates import CertificatesApi
+from rotator.fly.clock_watch import ClockWatch
 from rotator.fly.counting import CallCounter
 from rotator.fly.fleet import FlyFleet
 from rotator.fly.graphql import Graphql
+from rotator.fly.holdings import FlyHoldings
 from rotator.fly.leaks import LeakedTokens
 from rotator.fly.narrow_calls import CallNarrower
 from rotator.fly.organizations import OrganizationsApi
+from rotator.fly.own_rights import HeldTokens
+from rotator.fly.platform import PlatformApi
 from rotator.fly.probing import HttpProber
 from rotator.fly.releases import ReleasesApi
 from rotator.fly.running import FlyRunningApps
@@ -56,12 +62,14 @@ class FlyClient:
     ) -> None:
         self.calls = CallCounter()
         self.token = as_api_token(token)
+        self.clock_watch = ClockWatch()
 
         narrower = CallNarrower(clock) if narrow_calls else None
 
         def transport(base: str, form: Callable[[Secret], Secret]) -> Transport:
             authorizer = Authorizer(self.token, form, narrower)
-            return Transport(base, authorizer, clock, entropy, self.calls, http=http)
+            watch = self.clock_watch
+            return Transport(base, authorizer, clock, entropy, self.calls, http=http, watch=watch)
 
         machines = transport(machines_url, machines_authorization)
         graphql_transport = transport(graphql_url, graphql_authorization)
@@ -73,13 +81,17 @@ class FlyClient:
             narrower.number_of = self.fleet.number
         self.secrets = SecretsApi(machines)
         self.certificates = CertificatesApi(machines)
+        self.certificate_reading = FlyCertificates(self.certificates, CertificateLists(graphql))
         self.organizations = OrganizationsApi(graphql)
         self.tokens = TokensApi(graphql, machines)
-        self.leaked = LeakedTokens(self.tokens)
+        self.leaked = LeakedTokens(self.tokens, self.token)
         self.wireguard = WireguardApi(graphql, self.organizations)
         self.survey = FlySurvey(graphql, self.tokens, self.wireguard, self.certificates, clock)
+        self.held_tokens = HeldTokens(self.token)
+        self.holdings = FlyHoldings(graphql, self.tokens, self.wireguard)
         self.witness = FlyWitness(graphql)
         self.running = FlyRunningApps(machines, graphql, self.secrets)
+        self.platform = PlatformApi(graphql, clock)
         self.releases = ReleasesApi(releases, graphql)
         self.prober = HttpProber(http=http)
         self.authority = TokenAuthority(self.token, clock)

@@ -13,6 +13,7 @@ from rotator.fly.call import CHANGE_SECONDS, Call, Effect
 from rotator.fly.limits import APP_ACTIONS, READ_MACHINE
 from rotator.fly.machine_model import MachineModel
 from rotator.fly.parsing import FlyModel, parse, unexpected
+from rotator.fly.paths import app_path, machine_path
 from rotator.fly.transport import Transport
 
 NONCE_HEADER: Final = "fly-machine-lease-nonce"
@@ -66,7 +67,7 @@ class FlyFleet:
 
     async def app(self, app: str) -> AppOverview:
         """The app. `NotFound` if it does not exist or the token may not see it."""
-        call = Call(f"look at the app {app}", "GET", f"/v1/apps/{app}", APP_ACTIONS, app)
+        call = Call(f"look at the app {app}", "GET", app_path(app), APP_ACTIONS, app)
         try:
             found = parse(_AppModel, call, await self._machines.send(call))
         except NotFound as error:
@@ -79,13 +80,13 @@ class FlyFleet:
 
     async def number(self, app: str) -> int:
         """The number by which tokens name an app."""
-        call = Call(f"look up the number of {app}", "GET", f"/v1/apps/{app}", APP_ACTIONS, app)
+        call = Call(f"look up the number of {app}", "GET", app_path(app), APP_ACTIONS, app)
         return parse(_NumberModel, call, await self._machines.send(call)).internal_numeric_id
 
     async def machines(self, app: str) -> Sequence[Machine]:
         """All machines that exist, whatever their state. One list may lag."""
         call = Call(
-            f"list the machines of {app}", "GET", f"/v1/apps/{app}/machines", APP_ACTIONS, app
+            f"list the machines of {app}", "GET", app_path(app, "machines"), APP_ACTIONS, app
         )
         answer = await self._machines.send(call)
         if not isinstance(answer.json, list):
@@ -97,7 +98,7 @@ class FlyFleet:
         call = Call(
             f"read the machine {machine_id} of {app}",
             "GET",
-            _path(app, machine_id),
+            machine_path(app, machine_id),
             "get machine",
             machine_id,
             rate=READ_MACHINE,
@@ -125,7 +126,7 @@ class FlyFleet:
         call = Call(
             f"{'refresh' if held else 'take'} the lease of machine {machine_id} of {app}",
             "POST",
-            _path(app, machine_id, "lease"),
+            machine_path(app, machine_id, "lease"),
             "lease",
             machine_id,
             effect=Effect.IDEMPOTENT if held else Effect.CHANGE,
@@ -148,7 +149,7 @@ class FlyFleet:
         call = Call(
             f"release the lease of machine {machine_id} of {app}",
             "DELETE",
-            _path(app, machine_id, "lease"),
+            machine_path(app, machine_id, "lease"),
             "release lease",
             machine_id,
             effect=Effect.IDEMPOTENT,
@@ -185,7 +186,7 @@ class FlyFleet:
         call = Call(
             f"update the machine {machine.id} of {machine.app}",
             "POST",
-            _path(machine.app, machine.id),
+            machine_path(machine.app, machine.id),
             "update machine",
             machine.id,
             effect=Effect.CHANGE,
@@ -208,7 +209,7 @@ class FlyFleet:
         call = Call(
             f"wait for the machine {machine_id} of {app}",
             "GET",
-            _path(app, machine_id, "wait"),
+            machine_path(app, machine_id, "wait"),
             "wait",
             machine_id,
             query={"state": "settled", "version": instance_id, "timeout": seconds},
@@ -242,7 +243,7 @@ class FlyFleet:
         call = Call(
             f"create a machine of {like.app} like {like.id}",
             "POST",
-            f"/v1/apps/{like.app}/machines",
+            app_path(like.app, "machines"),
             APP_ACTIONS,
             like.app,
             effect=Effect.CHANGE,
@@ -262,7 +263,7 @@ class FlyFleet:
         call = Call(
             f"destroy the machine {machine_id} of {app}",
             "DELETE",
-            _path(app, machine_id),
+            machine_path(app, machine_id),
             "destroy",
             machine_id,
             effect=Effect.IDEMPOTENT,
@@ -292,7 +293,7 @@ class FlyFleet:
         call = Call(
             f"run a command in the machine {machine_id} of {app}",
             "POST",
-            _path(app, machine_id, "exec"),
+            machine_path(app, machine_id, "exec"),
             "exec",
             machine_id,
             effect=Effect.CHANGE,
@@ -321,7 +322,7 @@ class FlyFleet:
         call = Call(
             f"{command} the machine {machine_id} of {app}",
             "POST",
-            _path(app, machine_id, command),
+            machine_path(app, machine_id, command),
             command,
             machine_id,
             effect=effect,
@@ -334,10 +335,6 @@ class FlyFleet:
 def _marked(config: Mapping[str, object], marks: Mapping[str, str]) -> dict[str, object]:
     standing = config.get("metadata")
     return {**config, "metadata": {**(standing if isinstance(standing, dict) else {}), **marks}}
-
-
-def _path(app: str, machine_id: str, tail: str = "") -> str:
-    return f"/v1/apps/{app}/machines/{machine_id}" + (f"/{tail}" if tail else "")
 
 
 def _nonce(lease: Lease | None) -> dict[str, str]:

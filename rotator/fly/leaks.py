@@ -8,27 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from rotator.domain.errors import NotAllowed, NotFound, Refused
 from rotator.domain.leak import Found
+from rotator.domain.lineage import Trace
 from rotator.domain.secret import Secret
 from rotator.fly import macaroon as m
+from rotator.fly.api_token import ApiToken
 from rotator.fly.bundle import Form, read_bundle
 from rotator.fly.tokens import ListedToken, TokensApi
+from rotator.fly.tracing import traces
 
 _SECOND: Final = timedelta(seconds=1)
 _APART: Final = timedelta(seconds=5)
 """How far a list's time of creation may be from the window's begin."""
 _DEPLOY: Final = "deploy"
+_OF_FLY: Final = frozenset({Form.PERMISSION, Form.DISCHARGE, Form.PERSONAL})
 
 
 class LeakedTokens:
     """The engine's `FoundTokens`."""
 
-    def __init__(self, tokens: TokensApi) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: TokensApi, own: ApiToken) -> None:
+        self._tokens, self._own = tokens, own
+
+    def traces(self, value: Secret) -> Sequence[Trace]:
+        """Read its permission tokens."""
+        try:
+            return traces(value)
+        except m.MacaroonError:
+            return ()
+
+    def is_token(self, value: Secret) -> bool:
+        """Look at the forms of its members."""
+        try:
+            members = read_bundle(value.reveal()).members
+        except m.MacaroonError:
+            return False
+        return all(member.form in _OF_FLY for member in members)
+
+    def is_own(self, value: Secret) -> bool:
+        """Compare nonces, else the texts."""
+        own = {trace.lineage for trace in self.traces(self._own.value)}
+        return value == self._own.value or any(t.lineage in own for t in self.traces(value))
 
     async def accepted(self, value: Secret) -> Sequence[str] | None:
         """Ask Fly what it is."""
@@ -83,21 +107,28 @@ class LeakedTokens:
 
 
 def _fitting(token: m.Macaroon, rows: Sequence[ListedToken]) -> list[ListedToken]:
-    window = next((each for each in token.caveats if each.type == m.VALIDITY_WINDOW), None)
-    if window is None:
-        return []
-    issued = replace(token, caveats=(window,))
-    begin, end = m.not_before(issued), m.expires_at(issued)
-    if begin is None or end is None:
-        return []
-    fitting = [
-        row
-        for row in rows
-        if abs(row.expires_at - end) <= _SECOND and abs(row.created_at - begin) <= _APART
-    ]
+    fitting = [row for row in rows if issued_then(token, row.created_at, row.expires_at)]
     of_an_app = m.app_ids(token) is not None
     by_profile = [row for row in fitting if (row.profile == _DEPLOY) is of_an_app]
     return by_profile or fitting
+
+
+def issued_for_an_app(token: m.Macaroon) -> bool:
+    """Whether its issuer limited it to apps: what follows the first window is a holder's."""
+    first = next((n for n, each in enumerate(token.caveats) if each.type == m.VALIDITY_WINDOW), 0)
+    return m.app_ids(replace(token, caveats=token.caveats[:first])) is not None
+
+
+def issued_then(token: m.Macaroon, created_at: datetime, expires_at: datetime) -> bool:
+    """Whether these times of a list are those that its issuer wrote into the token."""
+    window = next((each for each in token.caveats if each.type == m.VALIDITY_WINDOW), None)
+    if window is None:
+        return False
+    issued = replace(token, caveats=(window,))
+    begin, end = m.not_before(issued), m.expires_at(issued)
+    if begin is None or end is None:
+        return False
+    return abs(expires_at - end) <= _SECOND and abs(created_at - begin) <= _APART
 
 
 def _found(row: ListedToken) -> Found:

@@ -18,6 +18,7 @@ from rotator.fly.call import Call, Effect
 from rotator.fly.graphql import Graphql
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
+from rotator.fly.paths import release_path, releases_path
 from rotator.fly.transport import Transport
 
 _UNBEGUN: Final = "pending"
@@ -81,7 +82,7 @@ class ReleasesApi:
         call = Call(
             f"list the releases of {app}",
             "GET",
-            f"/api/v1/apps/{app}/releases",
+            releases_path(app),
             APP_ACTIONS,
             app,
             query={"limit": _RECENT},
@@ -125,7 +126,7 @@ class ReleasesApi:
         call = Call(
             f"set the release of {app} {status}",
             "PATCH",
-            f"/api/v1/releases/{release_id}",
+            release_path(release_id),
             "release",
             app,
             effect=Effect.IDEMPOTENT,

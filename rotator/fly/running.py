@@ -27,6 +27,7 @@ from rotator.fly.call import Call
 from rotator.fly.graphql import Graphql
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, parse, unexpected
+from rotator.fly.paths import app_path
 from rotator.fly.running_model import RunningMachineModel
 from rotator.fly.secrets import SecretsApi
 from rotator.fly.tokens import PageInfo
@@ -151,7 +152,7 @@ class FlyRunningApps:
 
     async def _running(self, app: str) -> tuple[RunningMachine, ...]:
         call = Call(
-            f"list the machines of {app}", "GET", f"/v1/apps/{app}/machines", APP_ACTIONS, app
+            f"list the machines of {app}", "GET", app_path(app, "machines"), APP_ACTIONS, app
         )
         answer = await self._machines.send(call)
         if not isinstance(answer.json, list):
@@ -187,7 +188,7 @@ class FlyRunningApps:
         call = Call(
             f"list the addresses of {app}",
             "GET",
-            f"/v1/apps/{app}/ip_assignments",
+            app_path(app, "ip_assignments"),
             APP_ACTIONS,
             app,
         )

@@ -12,6 +12,7 @@ from rotator.domain.secret import Secret
 from rotator.fly.call import CHANGE_SECONDS, Call, Effect
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
+from rotator.fly.paths import app_path
 from rotator.fly.transport import Transport
 
 
@@ -65,7 +66,7 @@ class SecretsApi:
         call = Call(
             what=f"list the secrets of {app}",
             method="GET",
-            path=f"/v1/apps/{app}/secrets",
+            path=app_path(app, "secrets"),
             action=APP_ACTIONS,
             of=app,
             query={} if min_version is None else {"min_version": min_version},
@@ -78,7 +79,7 @@ class SecretsApi:
         call = Call(
             what=f"set {', '.join(sorted(values))} of {app}",
             method="POST",
-            path=f"/v1/apps/{app}/secrets",
+            path=app_path(app, "secrets"),
             action=APP_ACTIONS,
             of=app,
             effect=Effect.CHANGE,

@@ -19,6 +19,7 @@ from rotator.fly.call import Call, Effect
 from rotator.fly.graphql import PAGE_SIZE, Graphql
 from rotator.fly.limits import APP_ACTIONS
 from rotator.fly.parsing import FlyModel, Instant, parse
+from rotator.fly.paths import app_path
 from rotator.fly.transport import Transport
 
 
@@ -46,6 +47,7 @@ class ListedToken:
     expires_at: datetime
     revoked_at: datetime | None
     user_email: str
+    user_id: str = ""
 
     def alive(self, now: datetime) -> bool:
         """Whether Fly would take it, as far as a list can tell."""
@@ -90,6 +92,7 @@ class _LogOutData(FlyModel):
 
 
 class _User(FlyModel):
+    id: str = ""
     email: str = ""
 
 
@@ -113,6 +116,7 @@ class _Node(FlyModel):
             self.expires_at,
             self.revoked_at,
             self.user.email if self.user else "",
+            self.user.id if self.user else "",
         )
 
 
@@ -292,7 +296,7 @@ class TokensApi:
 
     async def read_app(self, app: str, token: Secret) -> None:
         """Read an app with a token: harmless. `Refused` when Fly does not let it."""
-        await self._try_out(Call("", "GET", f"/v1/apps/{app}", APP_ACTIONS, app), token)
+        await self._try_out(Call("", "GET", app_path(app), APP_ACTIONS, app), token)
 
     async def read_organization(self, slug: str, token: Secret) -> None:
         """List an organisation's apps with a token: harmless. `Refused` when Fly does not let

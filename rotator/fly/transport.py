@@ -29,6 +29,7 @@ from rotator.domain.ports import Clock, Entropy
 from rotator.domain.secret import Secret
 from rotator.fly.api_token import Authorizer
 from rotator.fly.call import Answer, Call, Effect
+from rotator.fly.clock_watch import ClockWatch
 from rotator.fly.counting import CallCounter
 from rotator.fly.failures import failure, lost, request_id
 from rotator.fly.limits import RateLimiter
@@ -58,11 +59,13 @@ class Transport:
         calls: CallCounter,
         *,
         http: httpx.AsyncBaseTransport | None = None,
+        watch: ClockWatch | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._authorizer, self._token = authorizer, authorizer.token
         self._clock, self._entropy, self._calls = clock, entropy, calls
         self._limiter = RateLimiter(clock)
+        self._watch = watch or ClockWatch()
         self._client = httpx.AsyncClient(
             transport=http,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
@@ -133,6 +136,7 @@ class Transport:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(call.body).encode()
+        sent_at = self._clock.now()
         try:
             # A total bound as well: httpx bounds each read, and a trickle never ends.
             async with asyncio.timeout(call.timeout_seconds + CONNECT_SECONDS):
@@ -153,6 +157,7 @@ class Transport:
             raise Unavailable(f"could not {call.what}: {self._base} {_cause(error)}") from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise lost(call, f"could not {call.what}: {self._base} {_cause(error)}") from None
+        self._watch.note(sent_at, self._clock.now(), response.headers.get("date"))
         return self._read(call, response)
 
     def _read(self, call: Call, response: httpx.Response) -> Answer:

@@ -27,7 +27,7 @@ from typing import Final
 from rotator.domain.credential import CredentialSpec, Issued
 from rotator.domain.durations import go_duration
 from rotator.domain.errors import NeedsHuman, NotFound, NotYet, Refused
-from rotator.domain.fields import Field, FieldType, Params, ParamValue, optional_text, text
+from rotator.domain.fields import Field, FieldType, Params, named, optional_text, text
 from rotator.domain.names import wrong_app, wrong_token
 from rotator.domain.ports import Clock, Entropy, Evidence, Minted, MintRequest
 from rotator.domain.secret import Secret
@@ -58,27 +58,19 @@ REVOCATION_LAG_SECONDS: Final = 2.0
 _ULID: Final = "[0-9A-HJKMNP-TV-Z]{26}"
 
 
-def _check_app(value: ParamValue) -> str | None:
-    return wrong_app(str(value))
-
-
-def _check_name(value: ParamValue) -> str | None:
-    return wrong_token(str(value))
-
-
 APP: Final = Field(
     "app",
     FieldType.TEXT,
     '"web"',
     required=True,
-    check=_check_app,
+    check=named(wrong_app),
     about="the app that the token is for",
 )
 TOKEN_NAME: Final = Field(
     "token_name",
     FieldType.TEXT,
     '"ci"',
-    check=_check_name,
+    check=named(wrong_token),
     about="start of the token's name at Fly; the credential's name where absent",
 )
 APP_NARROWS: Final = tuple(name for name in ALL_NARROWS if name != "apps")

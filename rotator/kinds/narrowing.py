@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from rotator.domain.durations import parse_duration
-from rotator.domain.fields import Field, FieldType, Params, ParamValue, optional_text, texts
+from rotator.domain.fields import Field, FieldType, Params, ParamValue, named, optional_text, texts
 from rotator.domain.names import wrong_app, wrong_machine
 from rotator.fly import caveats as c
 from rotator.fly.access import Access
@@ -90,10 +90,6 @@ def _wrong_instant(value: ParamValue) -> str | None:
     return None
 
 
-def _checked(check: Callable[[str], str | None]) -> Callable[[ParamValue], str | None]:
-    return lambda value: check(str(value))
-
-
 COMMANDS: Final = Field(
     "commands",
     FieldType.TEXTS,
@@ -127,8 +123,8 @@ BIND: Final = Field(
     '{ app = "web" }',
     about="where on Fly the token works, and nowhere else",
     fields=(
-        Field("app", FieldType.TEXT, '"web"', required=True, check=_checked(wrong_app)),
-        Field("machine", FieldType.TEXT, '"7811701f564258"', check=_checked(wrong_machine)),
+        Field("app", FieldType.TEXT, '"web"', required=True, check=named(wrong_app)),
+        Field("machine", FieldType.TEXT, '"7811701f564258"', check=named(wrong_machine)),
     ),
 )
 

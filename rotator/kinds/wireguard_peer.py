@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from rotator.domain.credential import CredentialSpec, Issued
 from rotator.domain.errors import Drift, InputError, NeedsHuman, NotFound, NotYet, Refused
-from rotator.domain.fields import Field, FieldType, Params, ParamValue, optional_text
-from rotator.domain.names import wrong_app, wrong_peer, wrong_region
+from rotator.domain.fields import Field, FieldType, Params, ParamValue, named, optional_text
+from rotator.domain.names import wrong_network, wrong_peer, wrong_region
 from rotator.domain.ports import Entropy, Evidence, Minted, MintRequest
 from rotator.domain.secret import Secret
 from rotator.fly.wireguard import AddedPeer, Peer
@@ -58,14 +58,6 @@ def _check_peer_name(value: ParamValue) -> str | None:
     return wrong_peer(str(value), room=SUFFIX_LENGTH)
 
 
-def _check_region(value: ParamValue) -> str | None:
-    return wrong_region(str(value))
-
-
-def _check_network(value: ParamValue) -> str | None:
-    return wrong_app(str(value))
-
-
 class WireGuardPeerKind:
     """A peer of an organisation's private network; targets receive it as a wg-quick file.
 
@@ -87,14 +79,14 @@ class WireGuardPeerKind:
             "region",
             FieldType.TEXT,
             '"ams"',
-            check=_check_region,
+            check=named(wrong_region),
             about="where the gateway stands; the nearest one where absent",
         ),
         Field(
             "network",
             FieldType.TEXT,
             '"staging"',
-            check=_check_network,
+            check=named(wrong_network),
             about="a private network of its own; the organisation's default where absent",
         ),
     )

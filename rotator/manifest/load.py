@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Final, Protocol, runtime_checkable
@@ -13,10 +13,14 @@ from typing import Final, Protocol, runtime_checkable
 from rotator.domain.credential import CredentialMode, CredentialSpec, TargetSpec
 from rotator.domain.errors import InputError
 from rotator.domain.fields import Field, FieldType, Params, ParamValue
+from rotator.domain.hook import HookSpec
 from rotator.domain.names import wrong_credential, wrong_organization
 from rotator.domain.policy import DisruptionBudget, Policy, RolloutPolicy, Strategy
+from rotator.domain.posture.policy import PosturePolicy
+from rotator.manifest.hooks import read_hooks
 from rotator.manifest.locate import key_lines
 from rotator.manifest.policies import read_policy
+from rotator.manifest.posture import read_posture
 from rotator.manifest.problems import ManifestError, Problem, Problems
 from rotator.manifest.reader import Table, type_name
 from rotator.manifest.rollouts import STRATEGIES, read_disruption, read_rollout
@@ -63,6 +67,9 @@ class Manifest:
     organization: str
     specs: tuple[CredentialSpec, ...]
     digest: str
+    posture: PosturePolicy = field(default_factory=PosturePolicy)
+    mode: CredentialMode = CredentialMode.ROTATE
+    hooks: tuple[HookSpec, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,15 +141,20 @@ def parse_manifest(
     reading = _Reading(kinds, targets, folder, now, organization)
     disruption = root.table("disruption")
     budget = read_disruption(disruption) if disruption else DisruptionBudget()
+    posture = root.table("posture")
+    bounds = read_posture(posture, folder) if posture else PosturePolicy()
     defaults = _defaults(root.table("defaults"), reading, budget)
     specs = _credentials(root.table("credentials"), defaults, reading)
+    hooks = read_hooks(root)
     root.finish()
     _unique(specs, root)
     _origins(specs, data, root)
     problems.raise_if_any()
     specs = [_derived(spec, kinds[spec.kind], specs) for spec in specs]
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Manifest(filename, organization, tuple(specs), digest)
+    return Manifest(
+        filename, organization, tuple(specs), digest, bounds, mode=defaults.mode, hooks=hooks
+    )
 
 
 def parse_target(text: str, where: str, targets: Mapping[str, TargetRules]) -> TargetSpec:

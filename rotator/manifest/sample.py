@@ -70,6 +70,24 @@ on_failure = "undo"                      # or "pause": wait for `rotator rollout
 # per_region = 5
 # per_hour = 100
 
+# What `rotator posture`, and the daemon once a day, hold what runs against. Findings are hidden
+# for a while in rotator-posture.toml beside this file.
+# [posture]
+# token_max_life = "365d"                # a token that works for longer is told
+# token_max_age = "90d"
+# secret_max_age = "180d"
+# peer_max_age = "180d"
+# peer_unused = "30d"
+# certificate_days = 14                  # a custom certificate with fewer days left is told
+# deploy_tokens_an_app = 1               # one for each pipeline
+# image_max_age = "90d"
+# scan_reports = "reports/"              # SARIF, CycloneDX, Trivy or Grype JSON
+# scan_max_age = "30d"
+# scanner = "trivy"                      # or "grype": run it where no fresh report is there
+# checkpoint_max_age = "1d"
+# clock_tolerance = "5s"
+# on_leaver = "rotate"                   # or only "tell" of credentials of people who left
+
 # An app secret: made here, set on the app, its machines restarted a few at a time.
 # [credentials.web-session-key]
 # kind = "secret"

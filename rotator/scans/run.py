@@ -20,7 +20,7 @@ from typing import Final
 from rotator.domain.errors import InputError, Refused, Unavailable
 from rotator.domain.posture.policy import Scanner
 from rotator.domain.posture.scans import ReportFolder, ScanReport, ScanWish
-from rotator.domain.redaction import redacted
+from rotator.redaction import scrubbed
 from rotator.scans.read import MAX_BYTES, read_folder, read_report
 from rotator.scans.summary import NotAReport, clean
 
@@ -170,4 +170,4 @@ async def _tail_of(stream: asyncio.StreamReader) -> str:
     while part := await stream.read(65_536):
         found = (found + part)[-_TAIL_BYTES:]
     lines = found.decode("utf-8", "replace").strip().splitlines()
-    return clean(redacted(lines[-1])) if lines else ""
+    return clean(scrubbed(lines[-1])) if lines else ""

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rotator.simulator import deploys, leases, machines
+from rotator.simulator import control_people, deploys, leases, machines
 from rotator.simulator.api import ok, read_body, refusal, whole_number
 from rotator.simulator.consumers import consumers
+from rotator.simulator.control_certificates import turn_certificate
 from rotator.simulator.errors import ApiError
 from rotator.simulator.faults import Fault, Match
 from rotator.simulator.ids import rfc3339
@@ -39,6 +40,9 @@ def routes(world: World) -> list[Route]:
         ("POST", "/machines/{machine}", _turn_knobs),
         ("POST", "/deploy/{app}", _deploy),
         ("POST", "/apps/{app}", _turn_app),
+        ("POST", "/members/{email}", control_people.join),
+        ("DELETE", "/members/{email}", control_people.leave),
+        ("POST", "/certificates/{app}/{hostname}", turn_certificate),
         ("POST", "/load", _start_load),
         ("GET", "/load", _show_load),
         ("GET", "/log", _show_log),

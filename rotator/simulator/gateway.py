@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from functools import cached_property
 from typing import Final
 
@@ -137,6 +138,8 @@ async def answered(world: World, asked: Asked, run: Callable[[], Awaitable[Respo
     if broken or response is None:
         raise ConnectionLost("the connection was lost")
     response.headers["fly-request-id"] = request_id
+    shown = world.now() + timedelta(seconds=world.switches.clock_ahead_seconds)
+    response.headers["date"] = format_datetime(shown, usegmt=True)
     return response
 
 

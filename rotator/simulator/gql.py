@@ -29,6 +29,7 @@ from rotator.simulator import gql_views as views
 from rotator.simulator import tokens
 from rotator.simulator.errors import ApiError
 from rotator.simulator.gql_paging import connection, refused
+from rotator.simulator.gql_people import access_tokens
 from rotator.simulator.gql_views import UNAUTHENTICATED, Context
 from rotator.simulator.model import REGIONS, Json
 from rotator.simulator.world import World
@@ -42,6 +43,9 @@ _MUTATIONS: dict[str, Callable[[Context, Json], Json]] = {
     "issueCertificate": ssh.issue_certificate,
     "checkCertificate": mutations.check_certificate,
     "logOut": mutations.log_out,
+    "createDelegatedWireGuardToken": mutations.create_delegated_token,
+    "deleteDelegatedWireGuardToken": mutations.delete_delegated_token,
+    "deleteOrganizationMembership": mutations.delete_membership,
 }
 
 
@@ -151,6 +155,7 @@ def _root(context: Context) -> Json:
         return connection(seen, lambda org: views.organization_view(context, org), args)
 
     fields: Json = {
+        "accessTokens": lambda _, **args: access_tokens(context, args),
         "app": app,
         "apps": apps,
         "latestImageDetails": _latest_image_details,

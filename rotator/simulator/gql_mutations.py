@@ -11,7 +11,7 @@ from typing import Final
 from rotator.fly import macaroon
 from rotator.fly.access import Access
 from rotator.fly.macaroon import CREATE, DELETE, WRITE
-from rotator.simulator import ids, tokens
+from rotator.simulator import certificates, gql_people, ids, tokens
 from rotator.simulator.gql_certificates import certificate_view, hostname_check
 from rotator.simulator.gql_paging import refused
 from rotator.simulator.gql_views import WIRE_GUARD, Context, app_view, token_view
@@ -44,6 +44,7 @@ def create_limited_access_token(context: Context, given: Json) -> Json:
         app=app,
         lifetime=lifetime_of(given.get("expiry")),
         profile_params=params if isinstance(params, dict) else {},
+        user_email=gql_people.maker(context),
     )
     return answer(given, limitedAccessToken=token_view(context, token, created_now=True))
 
@@ -123,6 +124,29 @@ def validate_wire_guard_peers(context: Context, given: Json) -> Json:
     )
 
 
+def create_delegated_token(context: Context, given: Json) -> Json:
+    """Make a delegated WireGuard token."""
+    made = gql_people.create_delegated(context, given, organization_of(context, given))
+    return answer(given, token=made)
+
+
+def delete_delegated_token(context: Context, given: Json) -> Json:
+    """Revoke one."""
+    gone = gql_people.delete_delegated(context, given, organization_of(context, given))
+    return answer(given, token=gone)
+
+
+def delete_membership(context: Context, given: Json) -> Json:
+    """Remove a member."""
+    org = organization_of(context, given)
+    email = gql_people.remove_member(context, given, org)
+    return answer(
+        given,
+        organization={"__typename": "Organization", "id": org.id},
+        user=gql_people.user_view(email),
+    )
+
+
 def check_certificate(context: Context, given: Json) -> Json:
     """Look at a hostname's DNS once more."""
     app = context.world.apps.get(str(given["appId"]))
@@ -134,10 +158,12 @@ def check_certificate(context: Context, given: Json) -> Json:
     certificate = app.certificates.get(str(given["hostname"]))
     if certificate is None:
         raise refused("Could not find Certificate", "NOT_FOUND")
+    now = context.world.now()
+    certificates.check(certificate, now)
     return answer(
         given,
         app=app_view(context, app),
-        certificate=certificate_view(certificate),
+        certificate=certificate_view(certificate, now),
         check=hostname_check(certificate),
     )
 

@@ -12,8 +12,10 @@ from datetime import timedelta
 from rotator.fly.access import Access
 from rotator.fly.macaroon import READ
 from rotator.simulator import addresses, tokens
+from rotator.simulator.certificates import certificates_of
 from rotator.simulator.gql_certificates import certificate_view
 from rotator.simulator.gql_paging import connection, refused
+from rotator.simulator.gql_people import organization_fields, user_view
 from rotator.simulator.ids import rfc3339
 from rotator.simulator.model import (
     GONE_STATES,
@@ -27,6 +29,7 @@ from rotator.simulator.model import (
     Secret,
     Token,
 )
+from rotator.simulator.sizes import size_views
 from rotator.simulator.world import World
 
 WIRE_GUARD = "wg"
@@ -104,6 +107,7 @@ def organization_view(context: Context, org: Organization) -> Json:
         "limitedAccessTokens": limited_access_tokens,
         "wireGuardPeers": peers,
         "wireGuardPeer": peer,
+        **organization_fields(context, org),
     }
 
 
@@ -116,8 +120,10 @@ def app_view(context: Context, app: App) -> Json:
 
     def certificates(_: object, **args: object) -> Json:
         wanted = args.get("filter") or ""
-        found = [c for c in app.certificates.values() if str(wanted) in c.hostname]
-        return connection(found, certificate_view, args)
+        now = context.world.now()
+        every = certificates_of(app, now, "graphql")
+        found = [each for each in every if str(wanted) in each.hostname]
+        return connection(found, lambda each: certificate_view(each, now), args)
 
     def ip_addresses(_: object, **args: object) -> Json:
         return connection(addresses.graphql_views(app), lambda each: each, args)
@@ -200,19 +206,6 @@ def principal_view(principal: tokens.Principal) -> Json:
     }
 
 
-def user_view(email: str) -> Json:
-    """A person."""
-    return {
-        "__typename": "User",
-        "id": f"user:{email}",
-        "email": email,
-        "name": email.partition("@")[0],
-        "enablePaidHobby": False,
-        "avatarUrl": "",
-        "trust": "HIGH",
-    }
-
-
 def region_view(region: Region) -> Json:
     """A region."""
     return {
@@ -229,7 +222,7 @@ def region_view(region: Region) -> Json:
 def platform_view() -> Json:
     """The platform."""
     regions = [region_view(region) for region in REGIONS]
-    return {"requestRegion": REGIONS[0].code, "regions": regions}
+    return {"requestRegion": REGIONS[0].code, "regions": regions, "vmSizes": size_views()}
 
 
 def _tokens(context: Context, found: list[Token], args: dict[str, object]) -> Json:

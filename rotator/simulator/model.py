@@ -29,6 +29,37 @@ class Organization:
     network: int
     peers: dict[str, Peer] = field(default_factory=dict)
     next_host: int = 2
+    members: dict[str, Member] = field(default_factory=dict)
+    delegated: dict[str, DelegatedToken] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody who belongs to an organization. `role` is Fly's word: ADMIN or MEMBER."""
+
+    email: str
+    role: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True)
+class DelegatedToken:
+    """A token of the old kind, with which whoever holds it adds WireGuard peers."""
+
+    id: str
+    name: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PersonalToken:
+    """A token that acts as a person. `type` is Fly's word: pat, flyctl, token, …"""
+
+    id: str
+    name: str
+    type: str
+    user_email: str
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -69,12 +100,29 @@ class Release:
 
 @dataclass
 class Certificate:
-    """A TLS certificate of an app."""
+    """A hostname of an app with its certificates. What becomes of it is in `certificates`."""
 
     hostname: str
     created_at: datetime
     expires_at: datetime
     configured: bool = True
+    """Whether its DNS is as Fly wants it."""
+    issued: bool = True
+    stuck: bool = False
+    """Whether its renewal comes only when somebody asks for a check."""
+    checks_needed: int = 1
+    """How many checks get it going again."""
+    errors: tuple[str, ...] = ()
+    """Codes of CertificateValidationErrorCodeEnum that keep it from being renewed."""
+    custom_expires_at: datetime | None = None
+    custom_active: bool = True
+    rate_limited_until: datetime | None = None
+    checks: list[datetime] = field(default_factory=list)
+    failures: list[datetime] = field(default_factory=list)
+    graphql_expires_at: datetime | None = None
+    """What GraphQL says instead, where it is behind."""
+    only_in: str = ""
+    """`machines` or `graphql` where the other API does not have it."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from rotator.simulator import addresses, app_secrets, deploys, ids, machines, tokens
+from rotator.simulator import (
+    addresses,
+    app_secrets,
+    deploys,
+    gql_people,
+    ids,
+    machines,
+    tokens,
+)
 from rotator.simulator.model import (
     REGIONS,
     App,
@@ -106,6 +114,7 @@ def add_organization(world: World, slug: str, name: str) -> Organization:
     number = 4721 + len(world.organizations)
     org = Organization(ids.node_id(world.rng), number, slug, name, network=0x18 + number)
     world.organizations[slug] = org
+    gql_people.join(world, org, tokens.OPERATOR, admin=True)
     return org
 
 

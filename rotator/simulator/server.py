@@ -18,6 +18,7 @@ import uvicorn
 from rotator.simulator.app import build_world, create_app
 
 SHUTDOWN_SECONDS = 2
+NO_HANDSHAKES = "ROTATOR_CERTIFICATE_HANDSHAKE=off"
 QUIET_FLYCTL = "FLY_NO_UPDATE_CHECK=1 FLY_SEND_METRICS=0"
 """Keeps flyctl from calling home beside its commands."""
 
@@ -59,6 +60,7 @@ async def _serve(
             create_app(world, served=True),
             log_level="critical",
             lifespan="off",
+            date_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         await uvicorn.Server(config).serve(sockets=[listener])
@@ -69,7 +71,8 @@ def announcement(host: str, port: int, token_file: Path | None, token: str) -> s
     shown = f"[{host}]" if ":" in host else host
     base = f"http://{shown}:{port}"
     value = f'"$(cat {token_file})"' if token_file is not None else f'"{token}"'
-    rotator = f"ROTATOR_MACHINES_API_URL={base} ROTATOR_GRAPHQL_API_URL={base}"
+    # The hostnames of its certificates are nobody's to shake hands with.
+    rotator = f"ROTATOR_MACHINES_API_URL={base} ROTATOR_GRAPHQL_API_URL={base} {NO_HANDSHAKES}"
     flyctl = f"FLY_API_BASE_URL={base} FLY_FLAPS_BASE_URL={base} FLY_UIEX_BASE_URL={base}"
     return (
         f"a simulated Fly, organisation acme, at {base}\n"

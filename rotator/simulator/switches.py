@@ -35,6 +35,15 @@ class Switches:
     """A new token needs the word of Fly's login service, and comes with its discharge."""
     deploy_tokens_have_features: bool = True
     """A deploy token may also handle WireGuard peers and remote builders."""
+    tokens_may_list_members: bool = True
+    """A limited token may list the members of its organization."""
+    tokens_see_personal_tokens: bool = False
+    """A limited token may list the personal tokens of whoever made it."""
+    leavers_tokens_are_revoked: bool = False
+    """Removing a member revokes the tokens that they made (Fly's own page on removing members has
+    that as a step for people)."""
+    clock_ahead_seconds: float = 0.0
+    """How far the time in the Date header is ahead of the caller's."""
     update_keeps_snapshot: bool = False
     """Whether a suspended machine that is updated without a launch stays suspended, with its old
     memory (MACHINES.md 9: verify the state after, else stop)."""

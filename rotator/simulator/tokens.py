@@ -25,6 +25,8 @@ from rotator.simulator.model import App, Json, Organization, Token
 from rotator.simulator.world import World
 
 PROFILES: Final = frozenset({"deploy", "deploy_organization"})
+OPERATOR: Final = "operator@example.com"
+"""Who makes tokens where nobody else is named."""
 AUTH_LOCATION: Final = "https://auth.fly.io"
 SOURCE_HEADER: Final = "x-simulated-source"
 """Where a request comes from, `organization/app/machine`. Fly knows it from its own network."""
@@ -78,7 +80,7 @@ def create(
     lifetime: timedelta,
     profile_params: Json | None = None,
     created_at: datetime | None = None,
-    user_email: str = "operator@example.com",
+    user_email: str = OPERATOR,
 ) -> Token:
     """Mint a token and keep its record."""
     at = created_at or world.now()

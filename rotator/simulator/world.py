@@ -19,7 +19,7 @@ from rotator.simulator import ids
 from rotator.simulator.errors import ApiError
 from rotator.simulator.faults import Faults
 from rotator.simulator.limits import Limits
-from rotator.simulator.model import App, Machine, Organization, Token
+from rotator.simulator.model import App, Machine, Organization, PersonalToken, Token
 from rotator.simulator.switches import Switches
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class World:
         self.tokens: dict[str, Token] = {}
         self.tokens_by_nonce: dict[bytes, Token] = {}
         self.gateways: dict[str, str] = {}
+        self.personal_tokens: list[PersonalToken] = []
         self.log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
         self.load: Load | None = None
         self._agenda: list[_Planned] = []

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rotator.domain.errors import Unavailable
+from rotator.domain.errors import InputError, Unavailable
 from rotator.domain.ports import AppLock, Clock
 from rotator.store.rows import Values
 from rotator.store.sealing import KeyRing
@@ -30,6 +30,15 @@ class UnitBase:
         self._writes = writes
         self._locks_held: set[AppLock] = set()
         self._postgres = connection.dialect.name == "postgresql"
+
+    def _keys(self) -> KeyRing:
+        if self._ring is None:
+            raise InputError(
+                "values can't be sealed or opened without a key-encryption key",
+                where="ROTATOR_KEYS",
+                next_step="set ROTATOR_KEYS; `rotator init` prints a fresh key",
+            )
+        return self._ring
 
     async def database_now(self) -> datetime:
         """The server's clock on PostgreSQL, where several hosts share it; ours on SQLite."""

@@ -9,13 +9,11 @@ from typing import Any
 from sqlalchemy import Exists, Select, case, delete, exists, select
 
 from rotator.domain.credential import Credential, CredentialStatus, Version, VersionState
-from rotator.domain.errors import InputError
 from rotator.domain.rotation import ACTIVE
 from rotator.domain.secret import Secret
 from rotator.domain.store_port import ENDING
 from rotator.store.base import UnitBase
 from rotator.store.rows import credential_values, to_credential, to_version, version_values
-from rotator.store.sealing import KeyRing
 from rotator.store.tables import credentials, rotations, sealed_values, versions
 
 
@@ -137,15 +135,6 @@ class InventoryUnit(UnitBase):
         await self._connection.execute(
             delete(sealed_values).where(sealed_values.c.version_id == version_id)
         )
-
-    def _keys(self) -> KeyRing:
-        if self._ring is None:
-            raise InputError(
-                "values can't be sealed or opened without a key-encryption key",
-                where="ROTATOR_KEYS",
-                next_step="set ROTATOR_KEYS; `rotator init` prints a fresh key",
-            )
-        return self._ring
 
 
 def _held() -> Exists:

@@ -19,7 +19,7 @@ from rotator.domain.events import (
 )
 from rotator.domain.merkle import Frontier, leaf_hash
 from rotator.domain.ports import LogHead, WorkerRecord
-from rotator.domain.redaction import kept_event
+from rotator.redaction import kept_event
 from rotator.store.base import UnitBase
 from rotator.store.tables import event_actors, event_head, event_spans, tree_nodes, workers
 

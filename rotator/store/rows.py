@@ -23,6 +23,7 @@ from rotator.domain.rotation import (
     StepName,
     StepState,
 )
+from rotator.redaction import kept
 from rotator.store.codec import (
     dump_detail,
     issued_document,
@@ -108,7 +109,7 @@ def rotation_values(rotation: Rotation) -> Values:
         "mode": rotation.mode.value,
         "actor_kind": rotation.actor.kind,
         "actor_name": rotation.actor.name,
-        "reason": rotation.reason,
+        "reason": kept(rotation.reason),
         "reason_code": rotation.reason_code,
         "old_version_id": rotation.old_version_id,
         "new_version_id": rotation.new_version_id,
@@ -160,7 +161,7 @@ def step_values(step: Step) -> Values:
         "outcome_at": step.outcome_at,
         "not_before": step.not_before,
         "detail": dump_detail(step.detail),
-        "error": step.error,
+        "error": None if step.error is None else kept(step.error),
         "request_id": step.request_id,
     }
 
@@ -195,7 +196,7 @@ def rollout_values(rollout: Rollout) -> Values:
         "waves": rollout.waves,
         "started_at": rollout.started_at,
         "ended_at": rollout.ended_at,
-        "error": rollout.error,
+        "error": None if rollout.error is None else kept(rollout.error),
         "organization": rollout.organization,
         "release_id": rollout.release_id,
         "release_version": rollout.release_version,
@@ -247,7 +248,7 @@ def restart_values(restart: MachineRestart, app: str) -> Values:
         "stopped_at": restart.stopped_at,
         "released_at": restart.released_at,
         "replaced_by": restart.replaced_by,
-        "note": restart.note,
+        "note": kept(restart.note),
     }
 
 

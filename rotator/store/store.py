@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import FromClause, event, func, insert, select, update
+from sqlalchemy import FromClause, Table, event, func, insert, select, update
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from rotator.domain.errors import InputError, NeedsHuman, OutcomeUnknown, Unavailable
 from rotator.domain.ports import Clock
 from rotator.domain.secret import Secret
+from rotator.store.alert_tables import leak_values
+from rotator.store.alerts import AlertUnit
 from rotator.store.errors import translated
 from rotator.store.fleet_records import FleetUnit
 from rotator.store.inventory import InventoryUnit
@@ -27,6 +29,7 @@ from rotator.store.journal import JournalUnit
 from rotator.store.log import LogUnit
 from rotator.store.log_query import LogQueryUnit
 from rotator.store.log_read import LogReadUnit
+from rotator.store.posture import PostureUnit
 from rotator.store.sealing import KeyRing, key_id
 from rotator.store.tables import key_checks, sealed_values
 from rotator.store.watches import WatchUnit
@@ -37,13 +40,25 @@ BUSY_MILLISECONDS: Final = 15_000
 POOL_SIZE: Final = 8
 MOST_ACTORS: Final = 1000
 """So many actors are remembered; beyond that, remembering begins anew."""
-_KEY_CHECK: Final = Secret("rotator key check")
+_KEY_CHECK: Final = Secret.of_public("rotator key check")
 _WRITES: Final = "rotator_writes"
 _LONGEST_PREFIX: Final = 2 + 255
 """Format, length and name of a key."""
+_SEALED: Final = (sealed_values, leak_values)
+"""Tables of values under the key-encryption keys, by the id that each is sealed for."""
 
 
-class SqlUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit, LogReadUnit, LogQueryUnit):
+class SqlUnit(
+    InventoryUnit,
+    JournalUnit,
+    FleetUnit,
+    WatchUnit,
+    PostureUnit,
+    AlertUnit,
+    LogUnit,
+    LogReadUnit,
+    LogQueryUnit,
+):
     """One transaction with all its parts."""
 
     def __init__(
@@ -268,23 +283,30 @@ class SqlStore:
         Raises:
             NeedsHuman: a value is under a key that is not in the ring.
         """
+        done = 0
+        for table in _SEALED:
+            done += await self._rewrap(table, limit - done) if done < limit else 0
+        return done
+
+    async def _rewrap(self, table: Table, limit: int) -> int:
         ring = self._ring
         assert ring is not None
+        (subject,) = table.primary_key.columns
         prefix = ring.first_prefix
-        begins = func.substr(sealed_values.c.sealed, 1, len(prefix))
+        begins = func.substr(table.c.sealed, 1, len(prefix))
         # Locked, so that a value which is sealed anew meanwhile is not put back to what it was.
         query = (
-            select(sealed_values)
+            select(subject.label("subject"), table.c.sealed)
             .where(begins != prefix)
-            .order_by(sealed_values.c.version_id)
+            .order_by(subject)
             .limit(limit)
             .with_for_update()
         )
         async with self._transaction(writes=True) as unit:
             rows = (await unit._connection.execute(query)).all()
             for row in rows:
-                sealed = ring.rewrap(row.version_id, bytes(row.sealed))
-                change = update(sealed_values).where(sealed_values.c.version_id == row.version_id)
+                sealed = ring.rewrap(row.subject, bytes(row.sealed))
+                change = update(table).where(subject == row.subject)
                 await unit._connection.execute(change.values(sealed=sealed))
         return len(rows)
 
@@ -292,9 +314,10 @@ class SqlStore:
         """How many values are under each key, by its id."""
         found: Counter[str] = Counter()
         async with self._transaction(writes=False) as unit:
-            beginning = func.substr(sealed_values.c.sealed, 1, _LONGEST_PREFIX)
-            for row in (await unit._connection.execute(select(beginning.label("start")))).all():
-                found[key_id(bytes(row.start))] += 1
+            for table in _SEALED:
+                beginning = func.substr(table.c.sealed, 1, _LONGEST_PREFIX)
+                rows = (await unit._connection.execute(select(beginning.label("start")))).all()
+                found.update(key_id(bytes(row.start)) for row in rows)
         return found
 
     async def aclose(self) -> None:

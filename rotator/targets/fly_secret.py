@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from rotator.domain.credential import TargetSpec
 from rotator.domain.errors import Drift, OutcomeUnknown
-from rotator.domain.fields import Field, FieldType, Params, ParamValue, text
+from rotator.domain.fields import Field, FieldType, Params, named, text
 from rotator.domain.names import wrong_app, wrong_secret
 from rotator.domain.ports import Evidence, Receipt, TargetState
 from rotator.domain.secret import Secret
@@ -30,14 +30,6 @@ class SecretsClient(Protocol):
         ...
 
 
-def _check_app(value: ParamValue) -> str | None:
-    return wrong_app(str(value))
-
-
-def _check_name(value: ParamValue) -> str | None:
-    return wrong_secret(str(value))
-
-
 class FlySecretTarget:
     """One secret of one app. Setting it restarts nothing: that is the rollout's part.
 
@@ -48,14 +40,19 @@ class FlySecretTarget:
     type = "fly-secret"
     fields: tuple[Field, ...] = (
         Field(
-            "app", FieldType.TEXT, '"web"', required=True, check=_check_app, about="the app on Fly"
+            "app",
+            FieldType.TEXT,
+            '"web"',
+            required=True,
+            check=named(wrong_app),
+            about="the app on Fly",
         ),
         Field(
             "name",
             FieldType.TEXT,
             '"SESSION_KEY"',
             required=True,
-            check=_check_name,
+            check=named(wrong_secret),
             about="the secret's name: the environment variable that machines read",
         ),
     )

@@ -49,6 +49,7 @@ async def talk(said: Conversation) -> None:
     await client.secrets.secrets("web", min_version=update.version)
     (certificate, *_) = await client.certificates.certificates("web")
     await client.certificates.certificate("web", certificate.hostname)
+    await client.certificates.check("web", certificate.hostname)
     await client.tokens.current()
     assert (await client.running.read(await client.running.one("acme", "web"))).machines
     machine = next(m for m in await fleet.machines("web") if m.state == "started")

@@ -76,6 +76,7 @@ class Project:
             "ROTATOR_LEASE_SECONDS": "5",
             "ROTATOR_LIST_LAG_SECONDS": "1",
             "ROTATOR_LOG_FORMAT": "json",
+            "ROTATOR_CERTIFICATE_HANDSHAKE": "off",
             "FLY_API_TOKEN": self.simulated.token,
             "COLUMNS": "200",
             **self.more,

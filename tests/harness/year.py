@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ PEOPLE = tuple(
 KINDS = ("secret", "secret", "deploy-token", "wireguard-peer", "org-token")
 NAMES = ("session-key", "stripe-webhook", "ci-deploy", "office-gateway", "preview-apps", "smtp")
 APPS = ("web", "api", "billing", "ci-runner", "mailer")
+RISKS = ("critical", "high", "medium", "medium", "low", "low", "note")
 EVERY = (30, 90, 14, 60, 45)
 
 
@@ -47,6 +49,7 @@ class Year:
         for credential in self.tracked:
             self._life(credential)
         self._sundries()
+        self._posture()
         self.told.sort(key=lambda event: event.at)
         async with store.unit() as unit:
             for credential in self.tracked:
@@ -157,6 +160,36 @@ class Year:
         for day in range(0, self.days, 60):
             at = self.start + timedelta(days=day, hours=2)
             self.tell(None, Action.WORKER_STARTED, at, WORKER, worker=WORKER.name, host="148e21")
+
+    def _posture(self) -> None:
+        """A look every third day: findings come, and most of them are mended after a while."""
+        dice, serial = random.Random(self.seed), 0
+        standing: list[tuple[int, str]] = []
+        for day in range(20, self.days, 3):
+            at = self.start + timedelta(days=day, hours=4)
+            for _ in range(14 if day == 20 else dice.choice((0, 0, 1, 1, 2, 5))):
+                serial += 1
+                standing.append((serial, dice.choice(RISKS)))
+                self._finding(Action.POSTURE_OPENED, at, *standing[-1])
+            for found in [each for each in standing if dice.random() < 0.12]:
+                standing.remove(found)
+                self._finding(Action.POSTURE_RESOLVED, at, *found)
+            counts = Counter(severity for _, severity in standing)
+            detail = {f"open_{severity}": str(counts[severity]) for severity in set(RISKS)}
+            later = at + timedelta(minutes=2)
+            event = self._event(None, Action.POSTURE_LOOKED, later, WORKER, detail)
+            self.told.append(replace(event, organization="acme", outcome=Outcome.OK))
+
+    def _finding(self, action: Action, at: datetime, number: int, severity: str) -> None:
+        detail = {
+            "finding": f"{number:032x}",
+            "rule": "secret-too-old",
+            "severity": severity,
+            "subject": f"secret:{APPS[number % len(APPS)]}/KEY_{number}",
+        }
+        event = self._event(None, action, at, WORKER, detail)
+        reason = f"KEY_{number} was last changed <b>400 days</b> ago"
+        self.told.append(replace(event, organization="acme", reason=reason))
 
     def tell(
         self,

@@ -69,6 +69,7 @@ def test_help_lists_every_command(project: Project) -> None:
         (("audit", "--outcome", "fine"), "is none of"),
         (("audit", "--limit", "0"), "--limit"),
         (("plan", "nobody"), "there is no credential 'nobody' in the manifest"),
+        (("certificates", "--app", "nothing-here"), "--app: there is no such app"),
         (("rotate", "now", "--plan", "absent.json"), "absent.json: can't be read"),
     ],
 )
@@ -350,3 +351,27 @@ def test_a_database_of_an_unknown_schema_is_refused_with_the_command_that_mends_
     assert "schema none to" in project.must("db", "upgrade")
     assert "already" in project.must("db", "upgrade")
     project.must("db", "check")
+
+
+def test_certificates_are_watched_by_the_daemon_and_shown(
+    project: Project, world: Simulated
+) -> None:
+    late = {"expires_in_days": 9.5, "stuck": True, "checks_needed": 3}
+    path = "/_simulator/certificates/jobs/late.example.com"
+    world.control.post(path, json=late).raise_for_status()
+    project.more["ROTATOR_CERTIFICATE_SECONDS"] = "1"
+    with project.daemon():
+        project.until(lambda: "was asked to look again" in project.log())
+    found = [logged.event for logged in project.events() if logged.event.target]
+    assert [(e.action, e.target) for e in found] == [
+        (action, "certificate:late.example.com")
+        for action in (
+            Action.CERTIFICATE_EXPIRING,
+            Action.CERTIFICATE_CHECKING,
+            Action.CERTIFICATE_CHECKED,
+        )
+    ]
+    out = project.must("certificates", "--app", "jobs")
+    assert "! high: it expires in 9d" in out
+    assert "→ fly certs check late.example.com --app jobs" in out
+    assert "the daemon asks Fly to look again in 59m" in out

@@ -22,7 +22,7 @@ import pytest
 
 from rotator.cli.auditing import as_row, query_of
 from rotator.cli.evidence.command import asked_period
-from rotator.cli.evidence.gather import Report, gather
+from rotator.cli.evidence.gather import EVENT_SECTIONS, Report, gather
 from rotator.cli.evidence.page import write_page
 from rotator.cli.evidence.plain import write_csv, write_json
 from rotator.cli.main import _run
@@ -148,7 +148,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:
 def test_the_page_can_be_read_without_seeing_it(page: str) -> None:
     outline = outlined(page)
     charts = outline.all("svg")
-    assert len(charts) == 3
+    assert len(charts) == 5
     for chart in charts:
         names = (chart["aria-labelledby"] or "").split()
         assert chart["role"] == "img"
@@ -211,7 +211,7 @@ def test_each_command_of_the_report_gives_the_events_behind_its_rows(
     given = events_of_commands(year, commands)
     numbers = {section: [event["sequence"] for event in given[section]] for section in Section}
     ids = {section: {event["rotation_id"] for event in given[section]} for section in Section}
-    for section in (Section.EXCEPTIONS, Section.CHANGES, Section.PEOPLE, Section.WORKERS):
+    for section in EVENT_SECTIONS:
         rows = document[section.value]["rows"]
         assert [row["sequence"] for row in rows] == numbers[section]
     asked = document["emergencies"]["rows"]
@@ -249,6 +249,30 @@ def test_the_numbers_are_those_of_the_log(report: Report, document: Any) -> None
     assert "user:ann@laptop (uid 501)" in people
     assert report.log.checkpoint is not None
     assert report.log.verification.fault is None
+
+
+def test_the_trend_is_that_of_the_log(report: Report, document: Any) -> None:
+    trend = document["posture_trend"]
+    opened = sum(sum(point["opened"].values()) for point in trend["points"])
+    resolved = sum(sum(point["resolved"].values()) for point in trend["points"])
+    actions = [row["action"] for row in document["posture"]["rows"]]
+    assert actions.count("posture.opened") == opened > 0
+    assert actions.count("posture.resolved") == resolved > 0
+    assert trend["points"][0]["open"] is None
+    last = trend["points"][-1]["open"]
+    assert sum(last.values()) == opened - resolved > 0
+    assert report.trend.standing is not None
+    assert list(last) == ["critical", "high", "medium", "low", "note"]
+
+
+def test_a_period_in_which_nobody_looked_begins_with_the_look_before_it(year: Path) -> None:
+    end = YEAR_END - timedelta(days=150)
+    then = gathered(year, Period(end - timedelta(hours=5), end - timedelta(hours=4)))
+    point = list(then.trend.points())[-1]
+    assert point.standing is not None
+    assert sum(point.standing.values()) > 0
+    early = Period(YEAR_END - timedelta(days=200), YEAR_END - timedelta(days=190))
+    assert gathered(year, early).trend.standing is None
 
 
 def test_a_report_of_the_past_says_how_things_stood_then(year: Path) -> None:

@@ -125,8 +125,11 @@ class Promises:
         seen = MachineModel.model_validate(view).plain(machine.app.name)
         if not reads_value(seen, frozenset({name}), plan.rollout.groups):
             return False
+        if left_alone_reason(seen) is None:
+            return True
+        # Those are not updated; where a start does not bring values, none but their owner can.
         hurried = any(r.mode is not Mode.NORMAL for r in self._shadow.rotations_of(credential.id))
-        return not (left_alone_reason(seen) and hurried)
+        return not hurried and (seen.schedule is None or self._fly.switches.start_takes_secrets)
 
     def _reader_of(self, app: str, name: str) -> Credential | None:
         for credential in self._shadow.credentials.values():

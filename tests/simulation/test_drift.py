@@ -18,7 +18,7 @@ from rotator.domain.secret import Secret
 from rotator.engine import jobs
 from rotator.engine.drift import settle
 from rotator.engine.reconcile import reconcile
-from rotator.engine.request import Wish, request_rotation, retry
+from rotator.engine.request import Wish, abort, request_rotation, retry
 from rotator.fly.client import FlyClient
 from rotator.simulator import app_secrets, tokens
 from rotator.simulator.app import create_app
@@ -28,6 +28,7 @@ from rotator.simulator.world import World
 from rotator.store.memory import MemoryStore
 from rotator.targets.fly_secret import FlySecretTarget
 from tests.simulation.looking import TOKEN, changes, told
+from tests.simulation.rollout_story import held, meanwhile, session, until, values
 from tests.simulation.story import Story, tell
 from tests.simulation.world import OPERATOR
 
@@ -150,23 +151,28 @@ class Racing(FlySecretTarget):
 
     async def deliver(self, spec: TargetSpec, value: Secret) -> Receipt:
         receipt = await super().deliver(spec, value)
-        if self._world is not None:
-            vault = self._world.apps["vault"]
-            app_secrets.write(self._world, vault, {"SESSION_KEY": "theirs"}, by="eve@example.com")
+        if self._world is not None and spec.app is not None:
+            app = self._world.apps[spec.app]
+            app_secrets.write(self._world, app, {"SESSION_KEY": "theirs"}, by="eve@example.com")
             self._world = None
         return receipt
+
+
+def races(s: Story) -> None:
+    """Let somebody else set the next secret that rotator sets, right after it."""
+    http = InProcess(create_app(s.world.fly))
+    client = FlyClient(
+        "http://fly", "http://fly", s.world.token, s.parts.clock, s.parts.entropy, http=http
+    )
+    s.closing.append(client.aclose)
+    racing = Racing(client, s.world.fly)
+    s.parts = replace(s.parts, targets={**s.parts.targets, "fly-secret": racing})
 
 
 def test_a_rotation_that_somebody_wrote_over_is_finished_by_a_persons_retry() -> None:
     async def story(s: Story) -> None:
         assert s.parts.witness is not None
-        http = InProcess(create_app(s.world.fly))
-        client = FlyClient(
-            "http://fly", "http://fly", s.world.token, s.parts.clock, s.parts.entropy, http=http
-        )
-        s.closing.append(client.aclose)
-        racing = Racing(client, s.world.fly)
-        s.parts = replace(s.parts, targets={**s.parts.targets, "fly-secret": racing})
+        races(s)
         await s.apply(SECRET.format(on_drift="report"))
         rotation = await s.rotate("session")
         assert rotation.state is RotationState.PARKED
@@ -180,6 +186,30 @@ def test_a_rotation_that_somebody_wrote_over_is_finished_by_a_persons_retry() ->
         assert vault.secrets["SESSION_KEY"].value != "theirs"
 
     witnessed(story)
+
+
+def test_a_retry_that_is_aborted_takes_back_also_what_was_delivered_before_it() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session("max_unavailable = 1"))
+        await held(s, "session")
+        before = values(s)
+        races(s)
+        rotation = await s.rotate("session")
+        assert rotation.state is RotationState.PARKED
+        assert values(s) != before
+        await s.parts.clock.sleep(3600)
+        since = s.parts.clock.now()
+        await retry(s.parts, rotation.id, OPERATOR, "their pipeline is off")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.healthy_at is not None and r.healthy_at > since,
+            lambda: abort(s.parts, rotation.id, OPERATOR, "second thoughts"),
+        )
+        await until(s, rotation, RotationState.ROLLED_BACK)
+        assert values(s) == before
+
+    tell(story)
 
 
 def test_what_disappeared_is_told_once_and_mended_as_the_policy_says() -> None:

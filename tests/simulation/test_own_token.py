@@ -8,6 +8,7 @@ from rotator.engine.own_token import OwnToken
 from rotator.fly import macaroon as m
 from rotator.fly.client import FlyClient
 from rotator.fly.needed import OWN, needed
+from rotator.fly.own_rights import read_own
 from rotator.simulator.switches import Switches
 from tests.simulation.mortal import Life
 from tests.simulation.story import Story, tell
@@ -63,6 +64,7 @@ def test_it_is_made_with_what_is_needed_and_everything_goes_on_with_that() -> No
         for name in ("ci-web", "office", "key", "rotator"):
             rotation = await s.rotate(name)
             assert rotation.state in {RotationState.SUCCEEDED, RotationState.RETIRING}, name
+        await may_no_more_than_is_needed(s, client)
         # Nothing was restarted for it, and what it need not do it may not.
         now = {i: mm.instance_id for i, mm in s.world.fly.apps["jobs"].machines.items()}
         assert now == machines
@@ -70,6 +72,17 @@ def test_it_is_made_with_what_is_needed_and_everything_goes_on_with_that() -> No
         assert m.app_ids(own) == {s.world.fly.apps[n].number for n in ("jobs", "web", "api")}
 
     tell(story)
+
+
+async def may_no_more_than_is_needed(s: Story, client: FlyClient) -> None:
+    """As the posture sees it, which found too much in the token of the beginning."""
+    async with s.parts.store.view() as unit:
+        specs = [c.spec for c in await unit.credentials()]
+    assert read_own(s.world.token, specs, None).excess
+    facts = read_own(client.token.value, specs, "rotator")
+    assert facts.excess == ()
+    assert facts.expires_at is not None
+    assert read_own(client.token.value, specs[:1], "rotator").excess
 
 
 async def says_what_is_needed(s: Story) -> None:

@@ -64,6 +64,7 @@ SEEDS = {
     398: "a drained machine came back from an absent host, and another one was drained beside it",
     844: "one group of a rollout went on while another one that had failed ended its checks",
     976: "a paused blue-green rollout was resumed with the clone that had been destroyed",
+    2771: "a failure was forgotten where the next try died as well",
     484: "a job that somebody restarted was thought to have the new value",
 }
 """Worlds that broke as their seeds draw them; those up to 250 are in test_seeds anyway."""

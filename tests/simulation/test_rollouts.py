@@ -25,6 +25,7 @@ from rotator.engine.rollouts.control import abort_rollout, pause, resume
 from rotator.simulator import deploys, leases
 from rotator.simulator import machines as fly_machines
 from rotator.simulator.faults import Fault, Match
+from rotator.simulator.machines import restart
 from tests.simulation.rollout_story import (
     PEER,
     SECOND,
@@ -267,6 +268,27 @@ def test_an_abort_in_the_middle_stops_before_the_next_wave_and_everything_goes_b
         await until(s, rotation, ROLLED_BACK)
         assert values(s, "api", "WEB_DEPLOY_TOKEN") == before
         assert len(updates(s, seen)) == 2, "one machine there, and the same one back"
+
+    tell(story)
+
+
+def test_an_abort_that_one_group_hears_of_first_lets_the_other_end_its_drain() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(session('max_unavailable = 1\ndrain = "2m"\nstagger = "1s"'))
+        await held(s, "session")
+        rotation = await asked(s, "session")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.state is RestartState.DRAINING,
+            lambda: abort(s.parts, rotation.id, OPERATOR, "second thoughts"),
+        )
+        await until(s, rotation, ROLLED_BACK)
+        async with s.parts.store.view() as unit:
+            _back, rollout, *_ = await unit.rollouts(app="web", limit=3)
+            rows = await unit.machine_restarts(rollout.id)
+        assert rollout.error == "the rotation was aborted by hand"
+        assert {r.state for r in rows if r.drained_at} == {RestartState.HEALTHY}
 
     tell(story)
 
@@ -521,6 +543,26 @@ def test_a_lease_held_by_a_deploy_is_waited_for() -> None:
         rotation = await asked(s, "ci-web")
         await until(s, rotation, SUCCEEDED)
         assert (await s.rotation(rotation.id)).state is SUCCEEDED
+
+    tell(story)
+
+
+def test_a_machine_is_not_taken_beside_the_one_to_which_somebodys_deploy_has_gone_on() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token('max_unavailable = 1\nstart_timeout = "1m"'))
+        first, second, *_ = sorted(machines(s, "api"), key=lambda m: (m.region, m.id))
+        leases.acquire(
+            s.world.fly, first, "", owner="deploy@example.com", ttl_seconds=15, description=""
+        )
+        rotation = await asked(s, "ci-web")
+        work = asyncio.create_task(s.work())
+        await s.parts.clock.sleep(21)  # the next try for the lease comes at 22 s
+        restart(s.world.fly, second)
+        await s.parts.clock.sleep(2)
+        assert updates(s) == []
+        assert first.lease is None
+        await work
+        await until(s, rotation, SUCCEEDED)
 
     tell(story)
 

@@ -48,6 +48,7 @@ WHO = (
 )
 REQUIRED = {
     OcsfClass.ENTITY_MANAGEMENT: ("entity",),
+    OcsfClass.COMPLIANCE_FINDING: ("finding_info", "compliance"),
     OcsfClass.API_ACTIVITY: ("actor", "api", "src_endpoint"),
     OcsfClass.APPLICATION_LIFECYCLE: ("app",),
     OcsfClass.EVENT_LOG_ACTIVITY: ("log_name",),
@@ -72,7 +73,7 @@ def test_an_event_has_what_ocsf_requires(action: Action) -> None:
             assert found["activity_id"] == 99 or found["activity_id"] in ACTIVITIES[kind]
             assert found["time"] == int(a_full_event().at.timestamp() * 1000)
             assert found["severity_id"] in (1, 2, 3, 4)
-            assert found["status_id"] in (0, 1, 2, 99)
+            assert found["status_id"] in ((1, 2, 3, 4) if kind == 2003 else (0, 1, 2, 99))
             assert found["metadata"]["version"] == "1.5.0"
             assert found["metadata"]["product"]["name"] == "rotator"
             assert found["metadata"]["uid"] == "rotator/ab/7"

@@ -129,7 +129,6 @@ def test_what_is_no_number_of_the_list_is_refused(answer: str) -> None:
     ("wanted", "write", "told"),
     [
         (Wanted((), ("tokens",), False, (), False), False, "--kind: 'tokens' is none of token"),
-        (Wanted(("A b",), (), False, (), False), False, "--org: 'A b' is not an organisation"),
         (Wanted((), (), False, ("token:x",), False), False, "add --write"),
         (Wanted((), (), False, ("token:x",), True), True, "--pick or --all, not both"),
         (Wanted((), (), False, (), False), True, "nobody is there to pick"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rotator.domain.credential import CredentialMode
+from rotator.manifest import parse_manifest
+from tests.unit.builders import NOW
 from tests.unit.token_support import from_manifest, wrong
 
 SECRET = 'kind = "secret"\n'
@@ -32,3 +34,12 @@ def test_what_is_only_observed_needs_no_target() -> None:
 )
 def test_what_can_not_be_is_told(text: str, told: str) -> None:
     assert told in wrong(SECRET + text + TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("head", "mode"),
+    [("", CredentialMode.ROTATE), ('[defaults]\nmode = "observe"\n', CredentialMode.OBSERVE)],
+)
+def test_a_manifest_knows_whether_it_only_observes(head: str, mode: CredentialMode) -> None:
+    text = f'organization = "acme"\n{head}'
+    assert parse_manifest(text, "rotator.toml", {}, {}, NOW).mode is mode

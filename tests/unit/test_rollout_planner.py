@@ -333,6 +333,14 @@ def test_a_clone_is_a_leftover_once_somebody_elses_deploy_has_renewed_its_origin
     assert planned.leftovers == (clone,)
 
 
+@pytest.mark.parametrize("state", ["started", "stopped"])
+def test_a_rehearsal_is_a_leftover_once_its_group_has_nothing_to_restart(state: str) -> None:
+    machine = a_machine(state=state)
+    rehearsal = a_machine(metadata={MARK_REHEARSAL: "app", MARK_ROLLOUT: "ours"})
+    planned = plan([machine, a_machine(state=state), rehearsal], a_policy())
+    assert planned.leftovers == (() if state == "started" else (rehearsal,))
+
+
 def test_a_clone_whose_original_is_gone_is_a_machine_like_any_other() -> None:
     clone = a_machine(metadata={MARK_CLONE_OF: "gone", MARK_ROLLOUT: "dead"})
     assert plan([clone, a_machine()], a_policy()).restarts == 2

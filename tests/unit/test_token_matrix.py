@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from rotator.domain.fields import Params
-from rotator.simulator import gql, rest
+from rotator.simulator import addresses, gql, rest
 from rotator.simulator.model import Json
 from rotator.simulator.tokens import SOURCE_HEADER
 from tests.unit.token_support import Issuer, a_spec, an_issuer
@@ -28,11 +28,11 @@ GET /apps/{app}/machines/{machine}/ps · GET /apps/{app}/volumes · GET /apps/{a
 GET /apps/{app}/releases · GET /apps/{app}/releases/current"""
 WRITE_APP = """POST /apps/{app}/secrets · POST /apps/{app}/secrets/{name}
 DELETE /apps/{app}/secrets/{name} · POST /apps/{app}/certificates/{hostname}/check
-POST /apps/{app}/ip_assignments · DELETE /apps/{app}/ip_assignments/{ip}
 POST /apps/{app}/machines · POST /apps/{app}/machines/{machine}
 PUT /apps/{app}/machines/{machine}/metadata · PATCH /apps/{app}/machines/{machine}/metadata
 POST /apps/{app}/machines/{machine}/metadata/{key}
-DELETE /apps/{app}/machines/{machine}/metadata/{key} · POST /releases · PATCH /releases/{release}"""
+DELETE /apps/{app}/machines/{machine}/metadata/{key} · POST /releases · PATCH /releases/{release}
+POST /apps/{app}/ip_assignments · DELETE /apps/{app}/ip_assignments/{ip}"""
 CONTROL_APP = """DELETE /apps/{app}/machines/{machine} · POST /apps/{app}/machines/{machine}/start
 POST /apps/{app}/machines/{machine}/stop · POST /apps/{app}/machines/{machine}/restart
 POST /apps/{app}/machines/{machine}/suspend · POST /apps/{app}/machines/{machine}/cordon
@@ -91,9 +91,9 @@ def app_operations(issuer: Issuer, word: str, app: str) -> Iterator[Operation]:
         "machine": next((m for m in found.machines if m), "00000000000000"),
         "name": "SESSION_KEY",
         "hostname": "web.example.com",
-        "ip": "66.241.124.10",
         "key": "role",
         "release": found.releases[-1].id,
+        "ip": addresses.assign(found, "v6", issuer.world.now()).ip,
     }
     for right, text in (("read", READ_APP), ("write", WRITE_APP), ("control", CONTROL_APP)):
         for method, path in routes(text):
@@ -119,12 +119,12 @@ def body_of(app: str) -> Json:
     """Enough of everything that the calls ask for."""
     return {
         "app_name": app,
+        "type": "v4",
         "strategy": "ROLLING",
         "definition": {},
         "status": "complete",
         "values": {"SESSION_KEY": "x"},
         "value": "x",
-        "type": "v6",
         "metadata": {"role": "x"},
         "config": {"image": "registry/x"},
         "skip_launch": True,
@@ -140,10 +140,14 @@ def organization_operations(issuer: Issuer, word: str, slug: str) -> Iterator[Op
     look = f'organization(slug: "{slug}")'
     lists = "{ apps { nodes { name } } limitedAccessTokens { nodes { name } } }"
     yield graphql(f"read {word}", f"query {{ {look} {lists} }}")
+    yield graphql(f"read {word}", f"query {{ {look} {{ members {{ nodes {{ email }} }} }} }}")
     # Fly answers a list of peers only to whom may read the organisation that it hangs from.
     yield graphql(
         f"read peers of {word}", f"query {{ {look} {{ wireGuardPeers {{ nodes {{ name }} }} }} }}"
     )
+    delegated = "{ delegatedWireGuardTokens { nodes { name } } }"
+    yield graphql(f"read peers of {word}", f"query {{ {look} {delegated} }}")
+    yield from people_operations(word, f'organizationId: "{org.id}"')
     given = f'organizationId: "{org.id}"'
     make = (
         f'createLimitedAccessToken(input: {{{given}, name: "x", profile: "deploy_organization"}})'
@@ -166,6 +170,19 @@ def organization_operations(issuer: Issuer, word: str, slug: str) -> Iterator[Op
         f"remove peers of {word}",
         f"mutation {{ removeWireGuardPeer(input: {{{peer}}}) {{ organization {{ id }} }} }}",
     )
+
+
+def people_operations(word: str, given: str) -> Iterator[Operation]:
+    for verb, mutation in (
+        ("add peer tokens to", "createDelegatedWireGuardToken"),
+        ("remove peer tokens of", "deleteDelegatedWireGuardToken"),
+    ):
+        call = f'{mutation}(input: {{{given}, name: "x"}})'
+        yield graphql(f"{verb} {word}", f"mutation {{ {call} {{ token }} }}")
+    leave = f'deleteOrganizationMembership(input: {{{given}, userId: "nobody"}})'
+    yield graphql(f"remove members of {word}", f"mutation {{ {leave} {{ user {{ id }} }} }}")
+    # Fly shows these to a person only.
+    yield graphql("see personal tokens", "query { accessTokens(first: 1) { nodes { id } } }")
 
 
 def graphql(right: str, query: str) -> Operation:
@@ -204,12 +221,15 @@ LOGIN_WEB = ("log in to web",)
 ALL_OTHER = tuple(each.replace("web", "other") for each in (*ALL_WEB, *LOGIN_WEB))
 READ_ALL = ("read web", "read other", "read acme", "read peers of acme")
 PEERS = ("add peers to acme", "remove peers of acme")
+PEER_TOKENS = ("add peer tokens to acme", "remove peer tokens of acme")
 TOKENS = ("make tokens of acme", "revoke tokens of acme")
-ALL = (*ALL_WEB, *LOGIN_WEB, *ALL_OTHER, *READ_ALL, *PEERS, *TOKENS)
+MEMBERS = ("remove members of acme",)
+ALL_ACME = (*PEERS, *PEER_TOKENS, *TOKENS, *MEMBERS)
+ALL = (*ALL_WEB, *LOGIN_WEB, *ALL_OTHER, *READ_ALL, *ALL_ACME)
 
 WEB: Params = {"app": "web"}
 MATRIX: dict[str, tuple[str, Params, frozenset[str]]] = {
-    "deploy": ("deploy-token", WEB, rights(*ALL_WEB, *LOGIN_WEB, *PEERS)),
+    "deploy": ("deploy-token", WEB, rights(*ALL_WEB, *LOGIN_WEB, *PEERS, *PEER_TOKENS)),
     "deploy, reading": ("deploy-token", {**WEB, "narrow.actions": "r"}, rights(*READ_WEB)),
     "deploy, reading and writing": (
         "deploy-token",
@@ -289,7 +309,7 @@ MATRIX: dict[str, tuple[str, Params, frozenset[str]]] = {
     "wireguard": (
         "wireguard-token",
         {},
-        rights("read acme", "read peers of acme", *PEERS),
+        rights("read acme", "read peers of acme", *PEERS, *PEER_TOKENS),
     ),
     "wireguard, one mutation": (
         "wireguard-token",

@@ -52,7 +52,7 @@ def age_bars(rows: Sequence[AgeRow]) -> Markup:
         body.append(_age_bar(row, 24 + number * ROW, room))
     told = f"{len(shown)} of {len(known)}" if len(shown) < len(known) else str(len(shown))
     over = sum(row.standing is Standing.OVER for row in known)
-    return _svg(
+    return drawing(
         "ages",
         height,
         "Ages against policy",
@@ -85,7 +85,7 @@ def age_histogram(rows: Sequence[AgeRow]) -> Markup:
     labels = [*(f"{n * 10}–{n * 10 + 10}%" for n in range(SHARES)), "over"]
     heights = [[(counts[n], _share_class(n))] for n in range(SHARES + 1)]
     over = counts[SHARES]
-    return _columns(
+    return stacked(
         "shares",
         "Share of the allowed age that is used up",
         f"Of {counts.total()} credentials with a limit, {over} are over it.",
@@ -107,12 +107,12 @@ def rotations_a_week(tally: Tally) -> Markup:
     """Columns of rotations by how they ended."""
     bins = list(tally.bins.items())
     unit = "month" if tally.monthly else "week"
-    return _columns(
+    return stacked(
         "weeks",
         f"Rotations a {unit}",
         f"{tally.total} rotations in {len(bins)} {unit}s: "
         + (", ".join(f"{tally.endings[e]} {e}" for e in Ending if tally.endings[e]) or "none"),
-        [_bin_label(day, tally, number) for number, (day, _) in enumerate(bins)],
+        [bin_label(day, number, monthly=tally.monthly) for number, (day, _) in enumerate(bins)],
         [[(count[ending], _CLASSES[ending]) for ending in Ending] for _, count in bins],
         titles=[
             f"{unit} of {day}: " + (", ".join(f"{n} {e}" for e, n in count.items() if n) or "none")
@@ -121,14 +121,14 @@ def rotations_a_week(tally: Tally) -> Markup:
     )
 
 
-def _bin_label(day: date, tally: Tally, number: int) -> str:
+def bin_label(day: date, number: int, *, monthly: bool) -> str:
     """A month's name where it begins; weeks in between have none."""
-    if tally.monthly:
+    if monthly:
         return f"{day:%b %Y}" if day.month in (1, 7) or number == 0 else ""
     return f"{day:%d %b}" if number == 0 or day.day <= 7 else ""
 
 
-def _columns(
+def stacked(
     name: str,
     title: str,
     told: str,
@@ -137,22 +137,24 @@ def _columns(
     *,
     titles: Sequence[str],
 ) -> Markup:
+    """Columns of parts that add up, over an axis with round numbers."""
     most = max((sum(n for n, _ in column) for column in columns), default=0)
-    step = _step(most)
+    step = round_step(most)
     top = max(step, math.ceil(most / step) * step)
     pitch = (WIDTH - LEFT - 10) / max(len(columns), 1)
-    body: list[Markup] = list(_axis(top, step))
+    body: list[Markup] = list(axis_lines(top, step))
     for number, column in enumerate(columns):
-        x = LEFT + number * pitch
-        body.append(_column(column, x, pitch, top, titles[number]))
-        if labels[number] and (pitch > 34 or _has_room(labels, number, pitch)):
-            at = x + pitch / 2
-            line = el(
-                "text", labels[number], x=at, y=PLOT_HEIGHT + 30, text_anchor="middle",
-                class_="small",
-            )  # fmt: skip
-            body.append(line)
-    return _svg(name, PLOT_HEIGHT + 42, title, told, body)
+        body.append(bar(column, LEFT + number * pitch, pitch, top, titles[number]))
+    body += labels_below(labels, pitch)
+    return drawing(name, PLOT_HEIGHT + 42, title, told, body)
+
+
+def labels_below(labels: Sequence[str], pitch: float) -> Iterator[Markup]:
+    """The labels of columns, as far as they have room."""
+    for number, label in enumerate(labels):
+        if label and (pitch > 34 or _has_room(labels, number, pitch)):
+            at = LEFT + (number + 0.5) * pitch
+            yield el("text", label, x=at, y=PLOT_HEIGHT + 30, text_anchor="middle", class_="small")
 
 
 def _has_room(labels: Sequence[str], number: int, pitch: float) -> bool:
@@ -161,14 +163,15 @@ def _has_room(labels: Sequence[str], number: int, pitch: float) -> bool:
     return before is None or (number - before) * pitch > 44
 
 
-def _step(most: int) -> int:
+def round_step(most: int) -> int:
     """A round number of which four or five make the axis."""
     raw = max(1, math.ceil(most / 5))
     size = int(10 ** int(math.log10(raw)))
     return next(n * size for n in (1, 2, 5, 10) if n * size >= raw)
 
 
-def _axis(top: int, step: int) -> Iterator[Markup]:
+def axis_lines(top: int, step: int) -> Iterator[Markup]:
+    """The lines of an axis, with their numbers."""
     for value in range(0, top + 1, step):
         y = 14 + PLOT_HEIGHT * (1 - value / top)
         kind = "axis" if value == 0 else "grid"
@@ -176,9 +179,8 @@ def _axis(top: int, step: int) -> Iterator[Markup]:
         yield el("text", value, x=LEFT - 6, y=y + 4, text_anchor="end", class_="small")
 
 
-def _column(
-    column: Sequence[tuple[int, str]], x: float, pitch: float, top: int, title: str
-) -> Markup:
+def bar(column: Sequence[tuple[int, str]], x: float, pitch: float, top: int, title: str) -> Markup:
+    """One column of parts."""
     width = min(max(pitch * 0.72, 1.5), 40.0)
     left = x + (pitch - width) / 2
     reached, parts = 0, []
@@ -191,7 +193,8 @@ def _column(
     return el("g", el("title", title), *parts)
 
 
-def _svg(name: str, height: float, title: str, told: str, body: Sequence[Markup]) -> Markup:
+def drawing(name: str, height: float, title: str, told: str, body: Sequence[Markup]) -> Markup:
+    """A chart, with what it shows in words for who can't see it."""
     return el(
         "svg",
         el("title", title, id=f"{name}-title"),

@@ -17,6 +17,7 @@ from rotator.domain.courses import Course, Period, Tally
 from rotator.domain.events import LoggedEvent
 from rotator.domain.note import parse_checkpoint
 from rotator.domain.ports import Signer, Store
+from rotator.domain.posture.trend import Trend
 from rotator.engine.audit.verify import Progress, Verification, Walker, verify_log
 from rotator.engine.report.read import (
     Reading,
@@ -25,9 +26,16 @@ from rotator.engine.report.read import (
     courses,
     events_of,
     newest_checkpoint,
+    posture_trend,
 )
 
-EVENT_SECTIONS: Final = (Section.EXCEPTIONS, Section.CHANGES, Section.PEOPLE, Section.WORKERS)
+EVENT_SECTIONS: Final = (
+    Section.EXCEPTIONS,
+    Section.POSTURE,
+    Section.CHANGES,
+    Section.PEOPLE,
+    Section.WORKERS,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class Report:
     tally: Tally
     events: Mapping[Section, Spool[EventLine]]
     log: LogState
+    trend: Trend
 
     @property
     def organizations(self) -> Sequence[str]:
@@ -129,6 +138,7 @@ async def gather(
         tally=tally,
         events={section: await _lines(reading, section, now) for section in EVENT_SECTIONS},
         log=await _log_state(store, verification),
+        trend=await posture_trend(reading),
     )
 
 

@@ -16,6 +16,7 @@ from rotator.cli.evidence.tables import (
     Write,
     write_table,
 )
+from rotator.cli.evidence.trend import findings_turned, standing_findings
 from rotator.cli.evidence.words import (
     Card,
     cards,
@@ -27,6 +28,7 @@ from rotator.cli.evidence.words import (
 from rotator.domain.ages import Standing
 from rotator.domain.controls import CONTROLS, TITLES, Section, command
 from rotator.domain.courses import Ending
+from rotator.domain.risk import Risk
 
 
 def write_page(report: Report, write: Write) -> None:
@@ -43,6 +45,8 @@ def write_page(report: Report, write: Write) -> None:
             _age_charts(report, write)
         elif section is Section.ROTATIONS:
             _week_chart(report, write)
+        elif section is Section.POSTURE:
+            _trend_charts(report, write)
         section_table(report, section, write)
         write(_query("the events behind it", command(section, report.period)))
         write("</section>\n")
@@ -190,6 +194,26 @@ def _week_chart(report: Report, write: Write) -> None:
     )
     _figure(write, rotations_a_week(report.tally), f"Rotations by the {unit} in which they ended; "
             "those under way by the one in which they were asked for.", legend)  # fmt: skip
+
+
+def _trend_charts(report: Report, write: Write) -> None:
+    trend = report.trend
+    if not trend.told:
+        return
+    unit = "month" if trend.monthly else "week"
+    severities = sorted(Risk, reverse=True)
+    legend = el(
+        "ul", *(el("li", risk.word, class_=risk.word) for risk in severities), class_="legend"
+    )
+    _figure(write, standing_findings(trend), f"Findings that were open at the last look of each "
+            f"{unit}, by severity.", legend)  # fmt: skip
+    turns = el(
+        "ul",
+        el("li", "opened or reopened", class_="warn"),
+        el("li", "resolved", class_="good"),
+        class_="legend",
+    )
+    _figure(write, findings_turned(trend), f"Findings that came and went in each {unit}.", turns)
 
 
 def _figure(write: Write, chart: Markup, caption: str, legend: Markup | None = None) -> None:

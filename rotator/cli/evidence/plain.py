@@ -17,6 +17,8 @@ from rotator.cli.text import plain
 from rotator.domain.ages import AgeRow
 from rotator.domain.controls import CONTROLS, Section, command
 from rotator.domain.courses import Course
+from rotator.domain.posture.trend import TrendPoint
+from rotator.domain.risk import Risk
 
 FORMAT: Final = "rotator-report/1"
 
@@ -64,6 +66,10 @@ def _facts(report: Report) -> Mapping[str, object]:
             "emergencies": report.tally.emergencies,
             "slowest_revocation_seconds": _seconds(report.slowest_revocation()),
         },
+        "posture_trend": {
+            "unit": "month" if report.trend.monthly else "week",
+            "points": [_point(point) for point in report.trend.points()],
+        },
         "controls": [
             {
                 "framework": control.framework,
@@ -75,6 +81,20 @@ def _facts(report: Report) -> Mapping[str, object]:
             for control in CONTROLS
         ],
     }
+
+
+def _point(point: TrendPoint) -> Mapping[str, object]:
+    """A week or month; `open` is null as long as nobody has looked."""
+    return {
+        "from": plain(point.day),
+        "opened": _severities(point.opened),
+        "resolved": _severities(point.resolved),
+        "open": None if point.standing is None else _severities(point.standing),
+    }
+
+
+def _severities(counts: Mapping[Risk, int]) -> Mapping[str, int]:
+    return {risk.word: counts.get(risk, 0) for risk in sorted(Risk, reverse=True)}
 
 
 def _rows(report: Report, section: Section) -> Iterator[Mapping[str, object]]:
@@ -158,6 +178,8 @@ def _flat(report: Report, section: Section) -> Iterable[Mapping[str, object]]:
         return map(_flat_age, report.inventory)
     if section is Section.ROTATIONS:
         return (_flat_course(c, c.took) for c in report.courses)
+    if section is Section.POSTURE:
+        return (*_flat_trend(report), *map(_flat_event, report.events[section]))
     if section is Section.EMERGENCIES:
         return (_flat_course(c, c.revoked_after) for c in report.emergencies())
     if section is Section.FAILURES:
@@ -199,6 +221,20 @@ def _flat_course(course: Course, length: timedelta | None) -> Mapping[str, objec
         "first_event": course.first,
         "last_event": course.last,
     }
+
+
+def _flat_trend(report: Report) -> Iterator[Mapping[str, object]]:
+    """Three rows for each week or month: what came, what went, what was open at its end."""
+    for point in report.trend.points():
+        told = {"opened": point.opened, "resolved": point.resolved, "open": point.standing}
+        for outcome, counts in told.items():
+            if counts is not None:
+                yield {
+                    "at": plain(point.day),
+                    "what": "trend",
+                    "outcome": outcome,
+                    "detail": "; ".join(f"{n} {word}" for word, n in _severities(counts).items()),
+                }
 
 
 def _flat_event(line: EventLine) -> Mapping[str, object]:

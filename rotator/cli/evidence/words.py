@@ -13,6 +13,7 @@ from rotator.domain.ages import Standing
 from rotator.domain.controls import PCI_LONGEST, Control, Section
 from rotator.domain.courses import Ending, Period
 from rotator.domain.durations import rough_duration
+from rotator.domain.risk import Risk
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ _LEADS: Final[Mapping[Section, str]] = {
     "for a person, or left by a worker that died, and what became of each.",
     Section.EXCEPTIONS: "What policies did not foresee: missed schedules, values about to expire "
     "or gone at the issuer, leftovers, waits beyond their limit, deploys that overtook a rollout.",
+    Section.POSTURE: "What the daily look at tokens, peers, apps, certificates and rotator itself "
+    "found against Fly's security advice: what came, what was mended, what was suppressed and why.",
     Section.CHANGES: "Who is tracked and how: manifests that were applied, credentials that came, "
     "changed or went, with the policy before and after.",
     Section.PEOPLE: "Commands of people that changed something: rotations asked for, let go on or "
@@ -111,6 +114,7 @@ def _cards(report: Report) -> Iterator[Card]:
         f"{tally.endings[Ending.PARKED]} of them still parked" if tally.troubled else "none",
         "bad" if tally.endings[Ending.PARKED] else "warn" if tally.troubled else "good",
     )
+    yield _posture_card(report)
     fault = report.log.verification.fault
     yield Card(
         "Audit log",
@@ -119,6 +123,19 @@ def _cards(report: Report) -> Iterator[Card]:
         f"{counted(report.log.verification.checkpoints, 'checkpoint')} verified",
         "good" if fault is None else "bad",
     )
+
+
+def _posture_card(report: Report) -> Card:
+    """How many findings were open at the last look."""
+    standing = report.trend.standing
+    if standing is None:
+        return Card("Open findings", "–", "nobody has looked yet", "idle")
+    counts = {risk: standing.get(risk, 0) for risk in sorted(Risk, reverse=True)}
+    severe = counts[Risk.CRITICAL] + counts[Risk.HIGH]
+    told = ", ".join(f"{number} {risk.word}" for risk, number in counts.items() if number)
+    total = sum(counts.values())
+    kind = "bad" if severe else "warn" if total else "good"
+    return Card("Open findings", str(total), told or "none", kind)
 
 
 def _standing_words(report: Report) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from rotator.domain.reasons import ReasonCode
 from rotator.domain.risk import Risk
 
 FINGERPRINT_LENGTH: Final = 32
@@ -19,6 +20,7 @@ class Topic(StrEnum):
     SECRETS = "secrets"
     TOKENS = "tokens"
     PEERS = "peers"
+    PEOPLE = "people"
     NETWORK = "network"
     CERTIFICATES = "certificates"
     IMAGES = "images"
@@ -100,8 +102,22 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class RotationWish:
+    """A rotation that the policy asks for because of a finding. An inspector only says so: the
+    daily job begins it (`engine.posture.wishes`).
+
+    `reason` is for people, and the same for as long as the cause is: no second one is begun then.
+    """
+
+    credential: str
+    code: ReasonCode
+    reason: str
+
+
+@dataclass(frozen=True)
 class Inspected:
-    """What an inspector found, and what it could not look at."""
+    """What an inspector found, what it could not look at, and what the policy asks for."""
 
     findings: tuple[Finding, ...] = ()
     missing: tuple[Missing, ...] = ()
+    wishes: tuple[RotationWish, ...] = ()

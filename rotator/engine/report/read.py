@@ -11,8 +11,11 @@ from rotator.domain.courses import COURSE_ACTIONS, Course, Period, course_of
 from rotator.domain.credential import Credential, CredentialStatus, VersionState
 from rotator.domain.events import Action, LoggedEvent
 from rotator.domain.ports import Checkpoint, EventQuery, Store, Unit
+from rotator.domain.posture.trend import LOOK_ACTION, TREND_ACTIONS, Trend
 
 PAGE: Final = 1000
+LOOKS_BEFORE: Final = 50
+"""So many looks before the period are gone through for the last one of each organisation."""
 MOST_OF_ONE: Final = 2000
 """No rotation has more events of its course, and no credential more in the life of a value."""
 LOOKED_AT: Final = 20
@@ -60,6 +63,23 @@ async def events_of(
         if len(page) < PAGE:
             return
         query = replace(query, before=page[-1].sequence)
+
+
+async def posture_trend(reading: Reading) -> Trend:
+    """How findings came, went and stood."""
+    trend = Trend(reading.period)
+    async for logged in events_of(reading, EventQuery(action=TREND_ACTIONS)):
+        trend.add(logged.event)
+    query = EventQuery(
+        action=LOOK_ACTION,
+        until=reading.period.since,
+        before=reading.size + 1,
+        limit=LOOKS_BEFORE,
+    )
+    async with reading.store.view() as unit:
+        for logged in await unit.events(query):
+            trend.begin_with(logged.event)
+    return trend
 
 
 async def courses(reading: Reading) -> AsyncIterator[Course]:

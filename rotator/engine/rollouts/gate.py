@@ -25,7 +25,7 @@ class Gate:
             policy.failure_budget.of(machines) if lenient and policy.failure_budget else 0
         )
         self._failed: dict[str, str] = {}
-        self._later: RetryLater | NotAllowed | None = None
+        self._later: RetryLater | NotAllowed | Refused | None = None
         self.pause_wanted = False
 
     @property
@@ -51,12 +51,13 @@ class Gate:
                     f"machine {each.machine_id} in {each.region}: {each.note}"
                 )
 
-    def hold(self, error: RetryLater | NotAllowed) -> None:
-        """Something stops the rollout for now; the first such error is kept."""
-        self._later = self._later or error
+    def hold(self, error: RetryLater | NotAllowed | Refused) -> None:
+        """Something stops the rollout; the first such error is kept, but a refusal is for good."""
+        if self._later is None or isinstance(error, Refused):
+            self._later = error
 
     def raise_hold(self) -> None:
-        """Raise what stopped the rollout for now, if anything did."""
+        """Raise what stopped the rollout, if anything did."""
         if self._later is not None:
             raise self._later
 

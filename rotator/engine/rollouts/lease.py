@@ -7,8 +7,9 @@ nobody else may change the machine before that has arrived: then the lease runs 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from rotator.domain.errors import Busy, NotYet, RotatorError
 from rotator.domain.machines import Lease
@@ -17,16 +18,27 @@ from rotator.engine.rollouts.run import RolloutRun
 
 _RELEASE_SECONDS = 15
 _LONGEST_PAUSE = 15.0
+_WAITED = timedelta(seconds=2)
+"""A lease that took so long was somebody else's: a deploy goes from machine to machine."""
+
+
+async def _nothing_to_ask() -> None:
+    """The lease was waited for, and nothing depends on what has happened meanwhile."""
 
 
 @asynccontextmanager
 async def leased(
-    run: RolloutRun, machine_id: str, *, to_destroy: bool = False
+    run: RolloutRun,
+    machine_id: str,
+    *,
+    to_destroy: bool = False,
+    waited: Callable[[], Awaitable[None]] = _nothing_to_ask,
 ) -> AsyncIterator[Lease]:
     """Hold the machine's lease while the body runs. It ends with the machine where the body is
-    `to_destroy` it."""
+    `to_destroy` it. `waited` is asked, under the lease, where somebody else held it first."""
     parts, app = run.parts, run.rollout.app
     ttl = parts.limits.lease_ttl_seconds
+    began = parts.clock.now()
     held = [await _acquire(run, machine_id)]
 
     async def refresh() -> None:
@@ -34,6 +46,8 @@ async def leased(
 
     try:
         async with kept(refresh, every_seconds=ttl / 3, clock=parts.clock):
+            if parts.clock.now() - began >= _WAITED:
+                await waited()
             yield held[0]
     except Exception:
         await _release(run, machine_id, held[0])

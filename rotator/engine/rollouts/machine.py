@@ -7,7 +7,7 @@ restart that is repeated after a crash finds its own marks on the machine and on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,14 +21,19 @@ from rotator.engine.rollouts.lease import leased
 from rotator.engine.rollouts.run import RolloutRun
 
 
-async def restart_machine(run: RolloutRun, restart: MachineRestart) -> MachineRestart:
+async def restart_machine(
+    run: RolloutRun, restart: MachineRestart, affordable: Callable[[], Awaitable[None]]
+) -> MachineRestart:
     """Bring one machine to the wanted secrets version and see it healthy.
+
+    `affordable` raises where its group can't do without it any more; it is asked once somebody
+    else's lease was waited for.
 
     Gives the record with its final state; raises only what stops the whole rollout
     (`ClaimLost`, a database that is gone, an API that stays away, a lease that stays held).
     """
     try:
-        restart = await _restart(run, await admitted(run, restart))
+        restart = await _restart(run, await admitted(run, restart), affordable)
     except NotFound:
         restart = await end(run, restart, RestartState.GONE, "it was destroyed meanwhile")
     except (Refused, Drift) as error:
@@ -36,8 +41,10 @@ async def restart_machine(run: RolloutRun, restart: MachineRestart) -> MachineRe
     return await run.save(replace(restart, released_at=run.now))
 
 
-async def _restart(run: RolloutRun, restart: MachineRestart) -> MachineRestart:
-    async with leased(run, restart.machine_id) as lease:
+async def _restart(
+    run: RolloutRun, restart: MachineRestart, affordable: Callable[[], Awaitable[None]]
+) -> MachineRestart:
+    async with leased(run, restart.machine_id, waited=affordable) as lease:
         machine = await read(run, restart.machine_id)
         restart = replace(restart, leased_at=run.now, old_instance_id=machine.instance_id)
         early = await _nothing_to_do(run, restart, machine)

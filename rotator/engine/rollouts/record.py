@@ -150,6 +150,8 @@ async def record_plan(run: RolloutRun, plan: RolloutPlan) -> None:
     async with run.parts.store.unit() as unit:
         for machine, wave, state, note in rows:
             known = run.rows.get(machine.id)
+            if known in run.failed_before and state is RestartState.PLANNED:
+                continue  # after a crash in between, the next try must still see that it failed
             if known is None or state is RestartState.PLANNED:
                 await run.save(run.row(machine, wave, state, note), unit=unit)
             elif known.state is RestartState.FAILED and state is RestartState.UP_TO_DATE:

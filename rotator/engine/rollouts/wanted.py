@@ -8,8 +8,8 @@ from datetime import datetime
 from rotator.domain.policy import WAITING_STRATEGIES, RolloutPolicy
 from rotator.domain.rotation import Mode, StepName
 from rotator.domain.sorting import Aim
-from rotator.engine.deliver import SECRETS_VERSION
-from rotator.engine.journal import since
+from rotator.engine.deliver import SECRETS_VERSION, first_version_of
+from rotator.engine.journal import first_intended
 from rotator.engine.step import StepContext
 
 
@@ -72,6 +72,6 @@ def _undone_delivery(ctx: StepContext, app: str) -> tuple[int, datetime]:
     """The lowest secrets version that held the new value, and when it was first written."""
     keys = {t.key for t in ctx.credential.spec.targets if t.app == app}
     steps = [s for s in ctx.steps if s.name is StepName.DELIVER and s.subject in keys and s.attempt]
-    numbers = [int(s.detail[SECRETS_VERSION]) for s in steps if SECRETS_VERSION in s.detail]
-    begun = min(since(step, ctx.parts.clock.now()) for step in steps)
+    numbers = [number for step in steps if (number := first_version_of(step))]
+    begun = min(first_intended(step, ctx.parts.clock.now()) for step in steps)
     return (min(numbers, default=0), begun)

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from rotator.domain.errors import Held, NotAllowed, NotYet, RetryLater
+from rotator.domain.errors import Held, NotAllowed, NotYet, Refused, RetryLater
 from rotator.domain.machines import GONE_STATES, Machine
 from rotator.domain.policy import Strategy
 from rotator.domain.rollout import Chain, Method, RolloutPlan
@@ -40,16 +41,17 @@ async def run_plan(run: RolloutRun, plan: RolloutPlan, gate: Gate) -> None:
     await _guarded(gate, [_the_rest(run, each, gate) for each in plan.chains])
     if plan.asleep and await gate.may_go_on():
         rows = [run.row(m, 0, RestartState.PLANNED, "") for m in plan.asleep]
-        await _guarded(gate, [_restart_all(run, rows, gate)])
+        await _guarded(gate, [_restart_all(run, rows, gate, None)])
 
 
 async def _guarded(gate: Gate, jobs: Iterable[Coroutine[object, object, object]]) -> None:
-    """Run side by side. What stops one for now shuts the gate; the others end their wave."""
+    """Run side by side. What stops one, an abort by hand too, shuts the gate; the others end their
+    wave: one that is cut short leaves a drained machine behind."""
 
     async def one(job: Coroutine[object, object, object]) -> None:
         try:
             await job
-        except (RetryLater, NotAllowed) as error:
+        except (RetryLater, NotAllowed, Refused) as error:
             gate.hold(error)
 
     await together([one(job) for job in jobs])
@@ -92,13 +94,14 @@ async def _run_wave(
     left = list(wave)
     # Nothing of the group was touched before its first wave: the list of the plan still holds.
     begun = run.now if number > 1 else None
+    hurried = run.rollout.policy.strategy is Strategy.IMMEDIATE
     while left and not gate.shut:
-        if run.rollout.policy.strategy is Strategy.IMMEDIATE:
+        if hurried:
             portion: Sequence[Machine] = left
         else:
             portion = await _affordable(run, planned, left, begun)
         rows = [run.row(machine, number, RestartState.PLANNED, "") for machine in portion]
-        done += await _restart_all(run, rows, gate)
+        done += await _restart_all(run, rows, gate, None if hurried else planned)
         taken = {machine.id for machine in portion}
         left = [machine for machine in left if machine.id not in taken]
         begun = run.now
@@ -186,18 +189,40 @@ def within_budget(
     return [*out, *[machine for machine in wave if machine.id not in away][:room]]
 
 
+def _away(planned: Chain, present: Iterable[Machine]) -> set[str]:
+    """The machines of the group that should be in service and are not."""
+    return {
+        machine.id
+        for machine in present
+        if machine.process_group == planned.group
+        and (not machine.down or not machine.reachable)
+        and machine.state not in GONE_STATES
+        and not machine.healthy
+    }
+
+
 async def _restart_all(
-    run: RolloutRun, rows: Sequence[MachineRestart], gate: Gate
+    run: RolloutRun, rows: Sequence[MachineRestart], gate: Gate, planned: Chain | None
 ) -> list[MachineRestart]:
-    """Restart these side by side. One that could not be finished now must not cut its neighbours
-    short: its error is raised when all of them have ended."""
+    """Restart these side by side, within the budget of their chain where there is one. One that
+    could not be finished now must not cut its neighbours short: its error is raised when all of
+    them have ended."""
 
     places = asyncio.Semaphore(run.parts.limits.machines_at_once)
+    ours = {row.machine_id for row in rows}
+
+    async def affordable(row: MachineRestart) -> None:
+        if planned is None:
+            return
+        present = await run.fleet.fresh()
+        away = _away(planned, present)
+        if row.machine_id not in away and len(away | ours) > planned.budget:
+            raise _crowded(run, planned, present)
 
     async def one(row: MachineRestart) -> MachineRestart | RetryLater | NotAllowed:
         async with places:
             try:
-                ended = await restart_machine(run, row)
+                ended = await restart_machine(run, row, partial(affordable, row))
             except (RetryLater, NotAllowed) as error:
                 return error
         gate.note([ended])  # at once: other groups must not go on until this wave has ended

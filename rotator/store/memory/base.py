@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
+from rotator.domain.alert import Alert
 from rotator.domain.credential import Credential, Version, VersionState
 from rotator.domain.drift import TargetWatch
 from rotator.domain.errors import InputError
 from rotator.domain.events import LoggedEvent
+from rotator.domain.hook import Delivery
 from rotator.domain.merkle import Frontier
 from rotator.domain.ports import AppLock, Archive, Checkpoint, Clock, LogCursor, WorkerRecord
+from rotator.domain.posture.record import FindingRecord, PostureLook
 from rotator.domain.rotation import (
     ACTIVE,
     OPEN_ROLLOUTS,
@@ -164,6 +167,11 @@ class Database:
     dropped: Table[int] = field(default_factory=lambda: Table("dropped_events"))
     watches: Table[TargetWatch] = field(default_factory=lambda: Table("target_watches"))
     taints: Table[Taint] = field(default_factory=lambda: Table("taints"))
+    looks: Table[PostureLook] = field(default_factory=lambda: Table("posture_looks"))
+    findings: Table[FindingRecord] = field(default_factory=lambda: Table("findings"))
+    deliveries: Table[Delivery] = field(default_factory=lambda: Table("hook_deliveries"))
+    alerts: Table[Alert] = field(default_factory=lambda: Table("leak_alerts"))
+    leaked: Table[bytes] = field(default_factory=lambda: Table("leak_values"))
     tree: LogTree = field(default_factory=LogTree)
     events: list[LoggedEvent] = field(default_factory=list)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rotator.domain.event_words import split_words, words_of
 from rotator.domain.events import Event, LoggedEvent, place
 from rotator.domain.ports import EventQuery, WorkerRecord
-from rotator.domain.redaction import kept_event
+from rotator.redaction import kept_event
 from rotator.store.memory.log_read import LogReadUnit
 from rotator.store.memory.tables import Table
 

@@ -11,11 +11,13 @@ from rotator.domain.errors import Unavailable
 from rotator.domain.events import Event, LoggedEvent, leaf_bytes, to_row
 from rotator.domain.merkle import leaf_hash
 from rotator.domain.ports import Clock, Store
+from rotator.store.memory.alerts import AlertUnit
 from rotator.store.memory.base import Database
 from rotator.store.memory.fleet import FleetUnit
 from rotator.store.memory.inventory import InventoryUnit
 from rotator.store.memory.journal import JournalUnit
 from rotator.store.memory.log import LogUnit
+from rotator.store.memory.posture import PostureUnit
 from rotator.store.memory.tables import Locks, Pause, Transaction
 from rotator.store.memory.watches import WatchUnit
 from rotator.store.sealing import KeyRing
@@ -23,7 +25,7 @@ from rotator.store.sealing import KeyRing
 UNIT_SECONDS: Final = 60
 
 
-class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, LogUnit):
+class MemoryUnit(InventoryUnit, JournalUnit, FleetUnit, WatchUnit, PostureUnit, AlertUnit, LogUnit):
     """One transaction with all its parts."""
 
     def __init__(

@@ -1,0 +1,1 @@
+"""What `rotator posture` does: it looks, judges, and tells in one of several forms."""

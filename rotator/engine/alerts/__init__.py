@@ -1,0 +1,1 @@
+"""Leaks that hooks were told of: accepted, approved if need be, carried to the end."""

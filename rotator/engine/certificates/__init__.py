@@ -1,0 +1,1 @@
+"""Certificates of apps: looked at, their ends told, late renewals asked for."""

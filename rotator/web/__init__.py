@@ -1,0 +1,1 @@
+"""What rotator answers over HTTP."""
