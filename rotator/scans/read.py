@@ -15,11 +15,9 @@ from rotator.domain.posture.scans import ReportFolder, ScanReport, Unreadable
 from rotator.scans.cyclonedx import is_cyclonedx, read_cyclonedx
 from rotator.scans.grype import is_grype, read_grype
 from rotator.scans.sarif import is_sarif, read_sarif
-from rotator.scans.summary import NotAReport, clean, digests_in
+from rotator.scans.summary import MAX_BYTES, NotAReport, clean, digests_in
 from rotator.scans.trivy import is_trivy, read_trivy
 
-MAX_BYTES: Final = 16 * 1024 * 1024
-"""No report is larger: reading one takes several times as much memory for a moment."""
 MAX_FILES: Final = 2000
 MAX_TOTAL_BYTES: Final = 512 * 1024 * 1024
 MAX_ENTRIES: Final = 20_000

@@ -21,8 +21,7 @@ from rotator.domain.errors import InputError, Refused, Unavailable
 from rotator.domain.posture.policy import Scanner
 from rotator.domain.posture.scans import ReportFolder, ScanReport, ScanWish
 from rotator.redaction import scrubbed
-from rotator.scans.read import MAX_BYTES, read_folder, read_report
-from rotator.scans.summary import NotAReport, clean
+from rotator.scans.summary import MAX_BYTES, NotAReport, clean
 
 SCAN_SECONDS: Final = 240
 _TAIL_BYTES: Final = 4096
@@ -85,6 +84,9 @@ class LocalScans:
 
     async def read(self, path: str) -> ReportFolder:
         """The reports of a folder, or the one file. `InputError` if there is no such place."""
+        # Late, like below: to load the models of four formats takes as long as a quick command.
+        from rotator.scans.read import read_folder
+
         return await asyncio.to_thread(read_folder, path)
 
     def ready(self, scanner: Scanner) -> None:
@@ -94,6 +96,8 @@ class LocalScans:
     async def scan(self, scanner: Scanner, wish: ScanWish) -> ScanReport:
         """Run the scanner. `Unavailable` if it fails or takes too long, `Refused` of an image that
         can't be named, and what `ready` raises."""
+        from rotator.scans.read import read_report
+
         program = self._program(scanner)
         if not (_IMAGE.fullmatch(wish.image) and _DIGEST.fullmatch(wish.digest)):
             raise Refused("the image has no name and digest that a scanner can be given")

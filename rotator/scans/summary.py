@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from rotator.domain.posture.scans import ScanReport, Severity, Vulnerability
 
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""No report is larger: reading one takes several times as much memory for a moment."""
 WORST: Final = 5
 """How many vulnerabilities of a report are kept whole."""
 _LONGEST: Final = 120

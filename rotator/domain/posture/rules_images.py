@@ -22,7 +22,7 @@ from rotator.domain.posture.scans import ScanReport, Severity, Unreadable
 from rotator.domain.risk import Risk
 
 _DEPLOY: Final = "https://fly.io/docs/launch/deploy/"
-_CONFIG: Final = "https://fly.io/docs/reference/configuration/#specify-a-docker-image"
+_CONFIG: Final = "https://fly.io/docs/reference/configuration/"
 
 BY_TAG: Final = Rule(
     "image-by-tag",
@@ -69,7 +69,7 @@ SCAN_MISSING: Final = Rule(
     "No scan report for the image that runs",
     "Nobody knows of which known holes it is made.",
     "Let the pipeline scan each image and keep the report, or let rotator run the scanner.",
-    "https://fly.io/docs/security/",
+    "https://fly.io/docs/security/shared-responsibility/",
 )
 SCAN_OLD: Final = Rule(
     "scan-old",
@@ -78,7 +78,7 @@ SCAN_OLD: Final = Rule(
     "The scan report of the image that runs is old",
     "Holes that were found since then are not in it, although the image has them.",
     "Scan it again, by schedule.",
-    "https://fly.io/docs/security/",
+    "https://fly.io/docs/security/shared-responsibility/",
 )
 VULNERABLE: Final = Rule(
     "image-vulnerable",
@@ -96,7 +96,7 @@ UNREADABLE: Final = Rule(
     "A file among the scan reports can't be read as one",
     "What it was to tell is not told.",
     "Write it as SARIF, CycloneDX, or the JSON of Trivy or Grype; keep other files elsewhere.",
-    "https://fly.io/docs/security/",
+    "https://fly.io/docs/security/shared-responsibility/",
 )
 RULES: Final = (
     VULNERABLE,

@@ -44,7 +44,7 @@ DEBUG: Final = Rule(
     "Debuggers run code for whoever reaches them, and debug pages show the environment, which "
     "holds the app's secrets.",
     "Switch it off and deploy.",
-    f"{_MACHINES}guides-examples/",
+    f"{_MACHINES}runtime-environment/",
 )
 CONSOLE: Final = Rule(
     "console-machine-left",

@@ -32,7 +32,7 @@ DEDICATED_UNUSED: Final = Rule(
     "It is paid for each month, and one more place where the app is found. A shared IPv4 address "
     "serves HTTP and TLS on 80 and 443 as well.",
     "Release it, once no DNS record and no list of allowed addresses names it.",
-    "https://fly.io/docs/networking/services/#dedicated-ipv4",
+    _SERVICES,
 )
 PRIVATE_IS_PUBLIC: Final = Rule(
     "private-service-public",
@@ -63,7 +63,7 @@ NO_FORCE_HTTPS: Final = Rule(
     "Plain HTTP is answered instead of being sent to HTTPS",
     "Whoever is on the way reads and changes what is sent, cookies and tokens included.",
     "Set force_https for the port of plain HTTP.",
-    f"{_CONFIG}#services-ports",
+    _CONFIG,
 )
 HTTP_WITHOUT_TLS: Final = Rule(
     "http-without-tls",
@@ -73,7 +73,7 @@ HTTP_WITHOUT_TLS: Final = Rule(
     "No port of the app speaks TLS, so that everything that is sent can be read and changed on the "
     "way.",
     'Serve port 443 with the handlers "tls" and "http", or make the app private with Flycast.',
-    f"{_CONFIG}#services-ports",
+    _CONFIG,
 )
 OLD_TLS: Final = Rule(
     "tls-version-old",
@@ -82,7 +82,7 @@ OLD_TLS: Final = Rule(
     "TLS versions that are broken are accepted",
     "TLS 1.0 and 1.1 were withdrawn in 2021 (RFC 8996); an attacker on the way can force them.",
     'Accept "TLSv1.2" and "TLSv1.3" only, which is Fly\'s default.',
-    f"{_CONFIG}#services-ports-tls_options",
+    "https://fly.io/docs/networking/tls/",
 )
 SELF_SIGNED: Final = Rule(
     "tls-self-signed",
@@ -92,7 +92,7 @@ SELF_SIGNED: Final = Rule(
     "Clients that take it have stopped verifying whom they talk to, so they would take an "
     "attacker's as well.",
     "Take default_self_signed out, and add a certificate for each hostname.",
-    f"{_CONFIG}#services-ports-tls_options",
+    "https://fly.io/docs/networking/tls/",
 )
 RULES: Final = (
     PRIVATE_IS_PUBLIC,

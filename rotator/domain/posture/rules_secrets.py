@@ -48,7 +48,7 @@ STAGED: Final = Rule(
     "Machines run with the value from before. Where that one was to be replaced it is still in "
     "use, and the next machine that starts by chance is the first to try the new one.",
     "Deploy what is staged.",
-    f"{_PAGE}#set-secrets",
+    _PAGE,
 )
 DIFFER: Final = Rule(
     "machines-differ-in-secrets",
