@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from rotator.domain.machines import MARK_SECRETS_VERSION
 from rotator.domain.posture.finding import Finding, Topic
 from rotator.domain.posture.policy import PosturePolicy
-from rotator.domain.posture.rules_environment import ByName, by_name, check_environment
+from rotator.domain.posture.rules_environment import check_environment
 from rotator.domain.posture.rules_secrets import RULES, Digests, check_secrets
 from rotator.domain.posture.running import OwnRecord, RunningApp, StandingSecret, TrackedSecret
-from rotator.domain.risk import Risk
 from tests.unit.builders import NOW
 from tests.unit.running_builders import WEB, a_secret, an_app, running, started
 
@@ -175,43 +174,16 @@ def test_plain_text_is_told_once_a_name_and_never_with_its_value() -> None:
         *(running(WEB, env={"API_KEY": CANARY, "PORT": "8080"}) for _ in range(3)),
         running(group="worker", env={"API_KEY": CANARY, "SECRET": ""}),
     )
-    (finding,) = check_environment(app, by_name, NOW)
+    (finding,) = check_environment(app, NOW)
     assert (finding.rule.id, finding.subject) == ("secret-in-live-env", "env:web/API_KEY")
     assert finding.rule.topic is Topic.CONFIG
     assert "group app, worker" in finding.message
     assert CANARY not in repr(finding)
 
 
-def test_whatever_detector_is_given_decides() -> None:
-    app = an_app(running(WEB, env={"PORT": "8080"}))
-    assert list(check_environment(app, lambda *_: None, NOW)) == []
-
-    def detector(name: str, value: str, now: datetime) -> ByName:
-        assert (name, value, now) == ("PORT", "8080", NOW)
-        return ByName("a port", Risk.LOW)
-
-    (finding,) = check_environment(app, detector, NOW)
-    assert finding.message.endswith("PORT in plain text: a port")
-    assert finding.severity is Risk.LOW
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("DB_PASSWORD", True),
-        ("api-key", True),
-        ("SECRET_KEY_BASE", True),
-        ("STRIPE_SECRET_KEY", True),
-        ("PASSWORD_MIN_LENGTH", False),
-        ("SECRET_SANTA_URL", False),
-        ("PRIMARY_REGION", False),
-        ("KEYBOARD", False),
-        ("TOKENIZER_MODEL", False),
-    ],
-)
-def test_the_plain_detector_goes_by_names_that_tell(name: str, found: bool) -> None:
-    assert (by_name(name, CANARY, NOW) is not None) is found
-    assert by_name(name, "short", NOW) is None
+def test_what_is_no_secret_is_left_alone() -> None:
+    app = an_app(running(WEB, env={"PORT": "8080", "PRIMARY_REGION": "fra", "API_KEY": "changeme"}))
+    assert list(check_environment(app, NOW)) == []
 
 
 def test_every_rule_is_about_secrets() -> None:

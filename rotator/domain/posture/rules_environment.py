@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from rotator.domain.posture.finding import Finding, Rule, Topic
 from rotator.domain.posture.running import RunningApp, named
+from rotator.domain.posture.secrets_in_text import Suspicion, suspicion
 from rotator.domain.risk import Risk
-
-
-class Suspected(Protocol):
-    """What a value looks like. Holds no part of it."""
-
-    @property
-    def words(self) -> str:
-        """What kind of secret, for people."""
-        ...
-
-    @property
-    def risk(self) -> Risk:
-        """How bad it would be."""
-        ...
-
-
-Detector = Callable[[str, str, datetime], Suspected | None]
-"""What a value looks like, by its name, itself, and the time; None where it is no secret."""
 
 SECRET_IN_LIVE_ENV: Final = Rule(
     "secret-in-live-env",
@@ -42,34 +23,13 @@ SECRET_IN_LIVE_ENV: Final = Rule(
 )
 RULES: Final = (SECRET_IN_LIVE_ENV,)
 
-_TELLING: Final = re.compile(
-    r"(^|[_.-])(password|passwd|passphrase|secret|api[_-]?key|access[_-]?key|private[_-]?key|"
-    r"auth[_-]?token|access[_-]?token|api[_-]?token|bearer)s?([_.-](key|base|value))*$",
-    re.IGNORECASE,
-)
-_TOO_SHORT: Final = 8
-"""A value as short as this is a flag or a placeholder rather than a secret."""
 
-
-@dataclass(frozen=True)
-class ByName:
-    """A secret that its name alone tells of."""
-
-    words: str = "a secret by its name"
-    risk: Risk = Risk.HIGH
-
-
-def by_name(name: str, value: str, _now: datetime) -> ByName | None:
-    """The plainest detector, for want of a better one."""
-    return ByName() if len(value) >= _TOO_SHORT and _TELLING.search(name) else None
-
-
-def check_environment(app: RunningApp, suspicious: Detector, now: datetime) -> Iterator[Finding]:
+def check_environment(app: RunningApp, now: datetime) -> Iterator[Finding]:
     """Secrets in plain text, each name once for an app, whatever machines and groups have it."""
-    found: dict[str, tuple[Suspected, set[str]]] = {}
+    found: dict[str, tuple[Suspicion, set[str]]] = {}
     for machine in app.living:
         for variable in machine.variables:
-            kind = suspicious(variable.name, variable.value.reveal(), now)
+            kind = suspicion(variable.name, variable.value.reveal(), now)
             if kind is not None:
                 _, groups = found.setdefault(variable.name, (kind, set()))
                 groups.add(machine.group)

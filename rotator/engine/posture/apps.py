@@ -11,7 +11,7 @@ from rotator.domain.errors import InputError, NotFound, RotatorError, TokenRefus
 from rotator.domain.posture.finding import Finding, Inspected, Missing, Topic
 from rotator.domain.posture.policy import PosturePolicy
 from rotator.domain.posture.ports import InspectionScope
-from rotator.domain.posture.rules_environment import Detector, by_name, check_environment
+from rotator.domain.posture.rules_environment import check_environment
 from rotator.domain.posture.rules_images import check_images, no_scans, unreadable
 from rotator.domain.posture.rules_machines import check_machines
 from rotator.domain.posture.rules_network import check_network
@@ -43,11 +43,8 @@ class AppsInspector:
 
     topics = frozenset({Topic.CONFIG, Topic.SECRETS, Topic.NETWORK, Topic.IMAGES, Topic.MACHINES})
 
-    def __init__(
-        self, parts: Parts, apps: RunningApps, scans: Scans, suspicious: Detector = by_name
-    ) -> None:
+    def __init__(self, parts: Parts, apps: RunningApps, scans: Scans) -> None:
         self._parts, self._apps, self._scans = parts, apps, scans
-        self._suspicious = suspicious
 
     async def inspect(
         self, scope: InspectionScope, policy: PosturePolicy, now: datetime
@@ -103,7 +100,7 @@ class AppsInspector:
     ) -> Iterable[Finding]:
         """Hold an app against all rules."""
         record = scans.record()
-        yield from check_environment(app, self._suspicious, now)
+        yield from check_environment(app, now)
         yield from check_secrets(app, own, policy, now)
         yield from check_network(app)
         yield from check_machines(app, own, record.by_digest, now)
