@@ -21,12 +21,14 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
 )
 
 from rotator.domain.hook import GithubAlert, HookFormat, Report
-from rotator.domain.names import wrong_credential
 from rotator.domain.secret import Secret
 from rotator.redaction import kept
+from rotator.validated import CredentialName
 
 MOST_REPORTS: Final = 50
 MOST_NODES: Final = 20_000
@@ -108,7 +110,7 @@ class _Leak(_Model):
         default=None,
         validation_alias=AliasChoices("token", "secret", "value", "Secret", "Raw"),
     )
-    credential: _Text = ""
+    credential: CredentialName | None = None
     sort: _Text = Field(
         default="",
         validation_alias=AliasChoices("type", "secret_type", "sort", "RuleID", "DetectorName"),
@@ -116,6 +118,15 @@ class _Leak(_Model):
     place: _Text = Field(
         default="", validation_alias=AliasChoices("url", "place", "location", "source", "File")
     )
+
+    @field_validator("credential", mode="wrap")
+    @classmethod
+    def _or_none(cls, value: object, read: ValidatorFunctionWrapHandler) -> object:
+        """What can't be a credential's name is some other tool's word for something else."""
+        try:
+            return read(value)
+        except ValidationError:
+            return None
 
 
 def read_reports(hook: HookFormat, event: str, body: bytes) -> Sequence[Report]:
@@ -207,7 +218,7 @@ def _report(data: dict[str, Any]) -> Report | None:
     texts = {key: each for key, each in data.items() if isinstance(each, str)}
     leak = _Leak.model_validate(texts)
     value = _secret(leak.value)
-    named = None if value is not None or wrong_credential(leak.credential) else leak.credential
+    named = leak.credential if value is None else None
     if value is None and named is None:
         return None
     place, sort = _clean(leak.place, value, PLACE_MAX), _clean(leak.sort, value, SORT_MAX)
