@@ -24,7 +24,6 @@ from rotator.domain.errors import ClaimLost, RotatorError
 from rotator.domain.events import Action, Event, Outcome
 from rotator.domain.hook import HookSpec
 from rotator.domain.ports import WorkerRecord
-from rotator.domain.posture.catalogue import RULES
 from rotator.engine import jobs
 from rotator.engine.alerts.carry import carry_on, forget
 from rotator.engine.audit.publish import publish
@@ -258,6 +257,8 @@ class Daemon:
 
     def _watch_of(self, manifest: Manifest) -> Watch:
         """What a look needs; suppressions are read afresh, and have to be right."""
+        from rotator.domain.posture.catalogue import RULES
+
         suppressions = suppressions_beside(self._rotator.settings.manifest, RULES)
         inspectors = self._rotator.inspectors()
         return Watch(manifest.organization, inspectors, manifest.posture, suppressions)

@@ -6,34 +6,24 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from rotator.domain.credential import CredentialMode
 from rotator.domain.errors import InputError
 from rotator.domain.ports import Kind, Target
-from rotator.domain.posture.ports import Inspector
 from rotator.domain.rotation import Actor
 from rotator.domain.secret import Secret
 from rotator.engine.alerts.telling import Responder
 from rotator.engine.audit.publish import Sink
 from rotator.engine.audit.stream import EventSink
-from rotator.engine.certificates.look import CertificateEyes
-from rotator.engine.certificates.watch import CertificateWatch
 from rotator.engine.inventory import InventoryChange, apply_manifest
 from rotator.engine.own_token import OwnToken
 from rotator.engine.parts import Limits, Parts
-from rotator.engine.posture.apps import AppsInspector
-from rotator.engine.posture.certificates import CertificateInspector
-from rotator.engine.posture.organization import OrganizationInspector
-from rotator.engine.posture.rotator import RotatorInspector
 from rotator.fly.api_token import ApiToken
 from rotator.fly.client import FlyClient
 from rotator.fly.needed import OWN
-from rotator.github import GithubAlerts
 from rotator.kinds.registry import all_kinds
 from rotator.manifest import Manifest, load_manifest, parse_target
-from rotator.own_posture import OwnPosture
-from rotator.scans.run import LocalScans
-from rotator.settings import HandshakeScope, Settings
+from rotator.settings import Settings
 from rotator.sinks import (
     EventFileSink,
     EventWebhookSink,
@@ -47,6 +37,11 @@ from rotator.store.sealing import CheckpointSigner, KeyRing
 from rotator.store.store import SqlStore
 from rotator.system import SystemClock, SystemEntropy
 from rotator.targets.registry import all_targets
+
+if TYPE_CHECKING:
+    from rotator.domain.posture.ports import Inspector
+    from rotator.engine.certificates.look import CertificateEyes
+    from rotator.engine.certificates.watch import CertificateWatch
 
 ABSENT_TOKEN = Secret.of_public("absent")
 """Stands in where a command works without the API, such as `list`."""
@@ -112,45 +107,29 @@ class Rotator:
         given = self.settings.github_token
         values = None
         if given is not None:
+            from rotator.github import GithubAlerts
+
             token = Secret(given.get_secret_value())
             values = GithubAlerts(self.settings.github_api_url, token, self.parts.clock)
         return Responder(self.parts, self.client.leaked, values)
 
     def inspectors(self) -> Sequence[Inspector]:
         """Whoever looks at what runs, for the posture."""
-        return (
-            OrganizationInspector(self.store, self.client.holdings, self.client.held_tokens),
-            AppsInspector(self.parts, self.client.running, LocalScans()),
-            CertificateInspector(self.certificate_eyes()),
-            RotatorInspector(
-                OwnPosture(self.settings, self.store, self.client, self._checkpoint_places)
-            ),
-        )
+        from rotator.looking import inspectors
 
-    def _checkpoint_places(self) -> Sequence[str]:
-        return [sink.name for sink in self.sinks()]
+        return inspectors(self)
 
     def certificate_eyes(self) -> CertificateEyes:
         """Who reads certificates, and shakes hands where the settings want it."""
-        scope = self.settings.certificate_handshake
-        reader = self.client.certificate_reading
-        if scope is HandshakeScope.OFF:
-            return CertificateEyes(reader)
-        from rotator.fly.tls_probe import TlsHandshakes
+        from rotator.looking import certificate_eyes
 
-        private_too = scope is HandshakeScope.ANY
-        return CertificateEyes(reader, TlsHandshakes(self.parts.clock, private_too=private_too))
+        return certificate_eyes(self)
 
     def certificate_watch(self, manifest: Manifest) -> CertificateWatch:
         """The watch over certificates. Where all is only observed, Fly is asked for nothing."""
-        observed = manifest.mode is CredentialMode.OBSERVE
-        return CertificateWatch(
-            self.parts,
-            self.certificate_eyes(),
-            manifest.posture,
-            recheck=self.settings.certificate_recheck and not observed,
-            look_every=timedelta(seconds=self.settings.certificate_seconds),
-        )
+        from rotator.looking import certificate_watch
+
+        return certificate_watch(self, manifest)
 
     def manifest(self) -> Manifest:
         """The manifest, read afresh."""
