@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/rotator demo
 
 test: install
-	$(BIN)/python -m pytest -q -n 6 --dist worksteal
+	$(BIN)/python -m pytest -q -n 8 --dist worksteal
 
 check: install
 	$(BIN)/ruff check .
