@@ -100,7 +100,8 @@ def rotation_event(
 
 def intended(step: Step, at: datetime) -> Step:
     """The step with one more intent."""
-    detail = {FIRST: at.isoformat(), SINCE: at.isoformat(), **step.detail}
+    since_then = step.detail.get(SINCE, at.isoformat())
+    detail = {FIRST: since_then, SINCE: since_then, **step.detail}
     return replace(
         step,
         state=StepState.INTENDED,
