@@ -25,7 +25,7 @@ from rotator.engine.rollouts.control import abort_rollout, pause, resume
 from rotator.simulator import deploys, leases
 from rotator.simulator import machines as fly_machines
 from rotator.simulator.faults import Fault, Match
-from rotator.simulator.machines import restart
+from rotator.simulator.machines import restart, stop
 from tests.simulation.rollout_story import (
     PEER,
     SECOND,
@@ -563,6 +563,28 @@ def test_a_machine_is_not_taken_beside_the_one_to_which_somebodys_deploy_has_gon
         assert first.lease is None
         await work
         await until(s, rotation, SUCCEEDED)
+
+    tell(story)
+
+
+def test_a_machine_that_is_stopped_between_two_tries_of_its_update_stays_down() -> None:
+    async def story(s: Story) -> None:
+        await s.apply(token("max_unavailable = 1"))
+        first, *_ = sorted(machines(s, "api"), key=lambda m: (m.region, m.id))
+        s.world.fly.switches = replace(s.world.fly.switches, update_of_stopped_starts=True)
+        update = Match("POST", f"*/machines/{first.id}")
+        s.world.fly.faults.add(Fault("refused", update, status=503))
+        rotation = await asked(s, "ci-web")
+        await meanwhile(
+            s,
+            rotation,
+            lambda r: r.machine_id == first.id and r.state is RestartState.UPDATING,
+            lambda: stop(s.world.fly, first),
+        )
+        await until(s, rotation, SUCCEEDED)
+        assert first.state == "stopped"
+        _, rows = await newest_rollout(s, "api")
+        assert {r.state for r in rows if r.machine_id == first.id} == {RestartState.ASLEEP}
 
     tell(story)
 

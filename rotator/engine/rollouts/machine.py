@@ -154,6 +154,9 @@ async def _update(run: RolloutRun, machine: Machine, lease: Lease, *, asleep: bo
                 return machine
             if not machine.reachable:
                 raise Refused(f"the host of {machine.id} went away ({machine.host_status})")
+            if machine.down is not asleep:
+                # An update may start what is down, and must not stop what runs: planned anew.
+                raise NotYet(f"{machine.id} is {machine.state} by now", after_seconds=1)
         try:
             return await run.parts.fleet.update(
                 machine,
