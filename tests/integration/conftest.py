@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,10 @@ from tests.integration.store_objects import SettableClock, a_ring
 
 _TEMPLATE = "rotator_template"
 _numbers = count(1)
+
+# A shell starts what runs in its background with SIGINT ignored, and the commands under test would
+# inherit that: those that are to be interrupted would never end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
