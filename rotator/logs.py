@@ -57,7 +57,6 @@ def configure_logs(log_format: LogFormat, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                redact,
                 renderer,
             ],
         )

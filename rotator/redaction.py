@@ -36,9 +36,9 @@ def watching() -> Iterator[HeldValues]:
 
 
 def hold(value: str) -> None:
-    """Know a value that is no `Secret`, such as the database's password."""
+    """Know a value of the settings, such as the database's password, for as long as it runs."""
     if _scrubber.held is not None:
-        _scrubber.held.hold(value)
+        _scrubber.held.hold(value, always=True)
 
 
 def scrubbed(text: str) -> str:

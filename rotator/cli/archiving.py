@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from rotator.cli.auditing import instant
+from rotator.cli.event_filters import instant
 from rotator.cli.session import opened
 from rotator.cli.text import say
 from rotator.domain.audit_archive import LONGEST_LINE, ArchiveHeader, archived_rows

@@ -93,7 +93,8 @@ def query(
     """Query the audit log, newest first."""
     if context.invoked_subcommand is not None:
         return 0
-    from rotator.cli.auditing import Filters, show_events
+    from rotator.cli.auditing import show_events
+    from rotator.cli.event_filters import Filters
     from rotator.cli.session import run_async
 
     filters = Filters(

@@ -19,8 +19,12 @@ from rotator.redaction import scrubbed, watching
 
 LONGEST_LINE: Final = 1_000_000
 """A line without an end is written out in parts of this many characters."""
-_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
-_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[^-\n]*-----")
+_BEGUN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----\s*\Z")
+_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_OF_A_KEY: Final = re.compile(
+    r"[A-Za-z0-9+/=]{8,}|[A-Za-z0-9+/]{1,6}={1,2}|(?:Proc-Type|DEK-Info|Version|Comment|Hash): .*|"
+)
+"""A line of a private key between its first and its last."""
 
 
 class GuardedStream(io.TextIOBase):
@@ -106,14 +110,22 @@ class GuardedStream(io.TextIOBase):
     def _without_values(self, text: str) -> str:
         """Also of a private key whose lines are written one by one."""
         if self._in_key:
-            end = _END.search(text)
-            if end is None:
-                return ""
-            self._in_key, text = False, text[end.start() :]
-        begun = list(_BEGIN.finditer(text))
-        self._in_key = bool(begun) and _END.search(text, begun[-1].end()) is None
+            text = self._behind_the_key(text)
+        lines = text.splitlines()
+        while lines and _OF_A_KEY.fullmatch(lines[-1].strip()):
+            lines.pop()
+        self._in_key = self._in_key or bool(lines and _BEGUN.search(lines[-1]))
         clean = scrubbed(text)
-        return f"{clean.rstrip()}\n" if self._in_key and not clean.endswith("\n") else clean
+        return f"{clean.rstrip()}\n" if self._in_key and clean and clean[-1] != "\n" else clean
+
+    def _behind_the_key(self, text: str) -> str:
+        """What is left once the lines of the key that has begun are gone."""
+        lines = text.splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            if _OF_A_KEY.fullmatch(line.strip()) is None:
+                self._in_key = False
+                return "".join(lines[number:])
+        return ""
 
 
 class _GuardedBytes(io.RawIOBase):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from rotator.cli.auditing import instant
+from rotator.cli.event_filters import instant
 from rotator.cli.session import opened
 from rotator.cli.text import elapsed, moment, print_json, say
 from rotator.domain.errors import InputError

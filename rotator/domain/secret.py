@@ -28,6 +28,12 @@ class Secret:
             Secret.watcher(value)
 
     @classmethod
+    def of_others(cls, text: str) -> Secret:
+        """A text of somebody else's that may be a value and mostly is none, such as a variable of a
+        machine: it shows nothing, but is not looked for in other texts."""
+        return cls.of_public(text)
+
+    @classmethod
     def of_public(cls, text: str) -> Secret:
         """A text that everybody may know, for an interface that takes a `Secret`."""
         made = cls.__new__(cls)

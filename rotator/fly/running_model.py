@@ -59,7 +59,7 @@ class RunningMachineModel(MachineModel):
             services=tuple(_services(config)),
             restarts=_restarts(config),
             variables=tuple(_variables(config))[:MAX_VARIABLES],
-            command=tuple(Secret(each) for each in _arguments(config)),
+            command=tuple(Secret.of_others(each) for each in _arguments(config)),
             users=tuple(_users(config)),
             made_at=_time_of(self.instance_id),
         )
@@ -134,10 +134,10 @@ def _variables(config: Mapping[str, object]) -> Iterator[Variable]:
         env = holder.get("env")
         for name, value in (env if isinstance(env, dict) else {}).items():
             if isinstance(value, str) and value:
-                yield Variable(str(name), Secret(value))
+                yield Variable(str(name), Secret.of_others(value))
     for argument in _arguments(config):
         if assigned := _ASSIGNED.fullmatch(argument):
-            yield Variable(assigned["name"], Secret(assigned["value"]))
+            yield Variable(assigned["name"], Secret.of_others(assigned["value"]))
 
 
 def _arguments(config: Mapping[str, object]) -> Iterator[str]:

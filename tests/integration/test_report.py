@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from rotator.cli.auditing import as_row, query_of
+from rotator.cli.auditing import as_row
+from rotator.cli.event_filters import query_of
 from rotator.cli.evidence.command import asked_period
 from rotator.cli.evidence.gather import EVENT_SECTIONS, Report, gather
 from rotator.cli.evidence.page import write_page

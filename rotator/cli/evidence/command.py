@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from rotator.cli.auditing import instant
+from rotator.cli.event_filters import instant
 from rotator.cli.evidence.gather import Report, gather
 from rotator.cli.evidence.page import write_page
 from rotator.cli.evidence.plain import write_csv, write_json

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rotator import __version__
-from rotator.cli.auditing import query_of, told_of
+from rotator.cli.auditing import told_of
+from rotator.cli.event_filters import query_of
 from rotator.cli.evidence.spool import Spool
 from rotator.domain.ages import EXCEPTIONS, AgeRow, Standing
 from rotator.domain.controls import FILTERS, PCI_LONGEST, Section

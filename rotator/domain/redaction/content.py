@@ -17,10 +17,12 @@ SHORTEST_NAMED: Final = 6
 _TOKEN: Final = re.compile(r"(fo1_|fm1[ar]_|fm2_)[A-Za-z0-9/+_=%-]{8,}")
 _SCHEME: Final = re.compile(r"(?i)\b(bearer|flyv1|basic)(\s+|%20)([A-Za-z0-9._~+/=-]{16,})")
 _PEM: Final = re.compile(
-    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
-    r".*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)(?!\[redacted\])"
+    r"(?:.{0,20000}?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
+    r"|[A-Za-z0-9+/=\s\\:,.()-]*)",
     re.DOTALL,
 )
+"""Without its end, as far as what stands there can be of a key: what comes behind has to stay."""
 _PASSWORD_IN_URL: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]{1,30}://[^/\s:@\"'<>]*:)(?!\d{1,5}[/?#])[^\s\"'<>]{1,2000}@"
 )
@@ -49,6 +51,11 @@ passw pwd passphrase passcode secret token key authorization cookie signature cr
 jwt otp connection
 """
 _TRIGGERS: Final = tuple(_PARTS_OF_NAMES.split())
+_REFERENCE: Final = re.compile(
+    r"(?:fly-secret|file|secret|token|wireguard-peer|certificate|machine|app|org):\S+"
+    r"|0[0-7][0-9A-HJKMNP-TV-Z]{24}|[0-9a-f]{14}"
+)
+"""What rotator and Fly call things by: a target, an id (ULID), a machine."""
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[-_ ./][A-Za-z]+)*[.!?:]?")
 _NOT_A_VALUE: Final = ("$", "<", "[", "{", "(", "*", "…", "%s", "None", "null", "true", "false")
 
@@ -64,7 +71,7 @@ def without_values(text: str) -> str:
         text = _PASSWORD_IN_URL.sub(rf"\1{MASK}@", text)
         text = _USER_IN_URL.sub(rf"\1{MASK}@", text)
     if "-----BEGIN" in text:
-        text = _PEM.sub(rf"\1{MASK}\2", text)
+        text = _PEM.sub(lambda found: f"{found[1]}{MASK}{found[2] or ''}", text)
     if "eyJ" in text:
         text = _JWT.sub(MASK, text)
     if len(text) >= SHORTEST_ISSUED and any(issuer in text for issuer in _ISSUERS):
@@ -115,7 +122,7 @@ def _unquoted(value: str) -> tuple[str, str]:
 
 def is_value(text: str, *, strong: bool) -> bool:
     """Whether what stands behind a telling name can be its value: long enough, no placeholder, and,
-    where the form is that of a sentence (`token: refused`), no word."""
+    where the form is that of a sentence (`token: refused`), no word and no name of a thing."""
     if len(text) < SHORTEST_NAMED or MASK in text or text.startswith(_NOT_A_VALUE):
         return False
-    return strong or _WORD.fullmatch(text) is None
+    return strong or not (_WORD.fullmatch(text) or _REFERENCE.fullmatch(text))

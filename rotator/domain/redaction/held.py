@@ -16,9 +16,10 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from rotator.domain.redaction.content import MASK
+from rotator.domain.redaction.field_names import is_secret_name
 
 WINDOW: Final = 12
 VALUE_STEP: Final = 3
@@ -60,27 +61,29 @@ class HeldValues:
         self._key = key
         self._half = max(1, most_windows // 2)
         self._lock = threading.Lock()
-        self._young, self._old = _Generation(), _Generation()
+        self._young, self._old, self._always = _Generation(), _Generation(), _Generation()
         self._sieve: set[int] = set()
         self._heads: set[int] = set()
         self._spaced = False
 
     def __len__(self) -> int:
         """How many windows are held."""
-        return self._young.size + self._old.size
+        return self._young.size + self._old.size + self._always.size
 
-    def hold(self, value: str) -> None:
-        """Know this value from now on. What is known already costs one hash."""
+    def hold(self, value: str, *, always: bool = False) -> None:
+        """Know this value from now on; `always` is for the few that nobody holds a second time.
+        What is known already costs one hash."""
         known = self._digest(value)
-        if known in self._young.values:
+        if known in self._young.values or known in self._always.values:
             return
+        generation = self._always if always else self._young
         with self._lock:
-            self._young.values.add(known)
+            generation.values.add(known)
             for part in secret_parts(value):
                 if is_distinct(part):
                     self._spaced = self._spaced or len(part.split()) > 1
                     for form in set(map(_flat, forms(part))):
-                        self._index(form, alone=form == _flat(part))
+                        self._index(generation, form, alone=form == _flat(part))
             if self._young.size > self._half:
                 self._turn()
 
@@ -90,21 +93,17 @@ class HeldValues:
             return text
         squeezed = self._spaced or "\n" in text
         flat = _flat(text) if squeezed else text.translate(_SAME)
-        spans = _joined(sorted(self._spans(flat)))
-        if not spans:
-            return text
-        if squeezed:
-            places = [at for at, character in enumerate(text) if not character.isspace()]
-            spans = [(places[start], places[end - 1] + 1) for start, end in spans]
-        return _masked(text, spans)
+        places = _Places(text, squeezed=squeezed)
+        spans = _joined(sorted(self._spans(flat, places)))
+        return _masked(text, [places.span(*each) for each in spans]) if spans else text
 
-    def _index(self, form: str, *, alone: bool) -> None:
+    def _index(self, generation: _Generation, form: str, *, alone: bool) -> None:
         if len(form) < SHORTEST:
             return
         if len(form) < WHOLE_BELOW:
             head = hash(form[:SHORTEST])
             self._heads.add(head)
-            self._young.whole.setdefault(head, set()).add((len(form), self._digest(form), alone))
+            generation.whole.setdefault(head, set()).add((len(form), self._digest(form), alone))
             return
         step = VALUE_STEP if len(form) < LONG else LONG_VALUE_STEP
         last = len(form) - WINDOW
@@ -113,19 +112,19 @@ class HeldValues:
             window = form[start : start + WINDOW]
             sieve = hash(window)
             self._sieve.add(sieve)
-            self._young.windows[sieve] = self._digest(window)
+            generation.windows[sieve] = self._digest(window)
 
     def _turn(self) -> None:
         """Forget what has not been held again since the last turn."""
         self._old, self._young = self._young, _Generation()
-        self._sieve = set(self._old.windows)
-        self._heads = set(self._old.whole)
+        self._sieve = {*self._old.windows, *self._always.windows}
+        self._heads = {*self._old.whole, *self._always.whole}
 
     def _digest(self, text: str) -> bytes:
         data = text.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(data, key=self._key, digest_size=8).digest()
 
-    def _spans(self, flat: str) -> Iterator[tuple[int, int]]:
+    def _spans(self, flat: str, places: _Places) -> Iterator[tuple[int, int]]:
         sieve, heads = self._sieve, self._heads
         for run in _RUN.finditer(flat):
             begin, part = run.start(), run[0]
@@ -139,20 +138,45 @@ class HeldValues:
             if heads:
                 last = len(part) - SHORTEST + 1
                 for at in [at for at in range(last) if hash(part[at : at + SHORTEST]) in heads]:
-                    yield from self._whole_at(flat, begin + at)
+                    yield from self._whole_at(flat, begin + at, places)
 
     def _holds(self, window: str) -> bool:
         sieve, digest = hash(window), self._digest(window)
-        return digest in (self._young.windows.get(sieve), self._old.windows.get(sieve))
+        return any(digest == each.windows.get(sieve) for each in self._generations())
 
-    def _whole_at(self, flat: str, start: int) -> Iterator[tuple[int, int]]:
+    def _generations(self) -> tuple[_Generation, ...]:
+        return (self._young, self._old, self._always)
+
+    def _whole_at(self, flat: str, start: int, places: _Places) -> Iterator[tuple[int, int]]:
         head = hash(flat[start : start + SHORTEST])
-        for generation in (self._young, self._old):
+        for generation in self._generations():
             for length, digest, alone in generation.whole.get(head, ()):
                 end = start + length
-                joined = _joins(flat, start) or _joins(flat, end)
-                if not (alone and joined) and self._digest(flat[start:end]) == digest:
+                if self._digest(flat[start:end]) != digest:
+                    continue
+                if not (alone and places.within_words(start, min(end, len(flat)))):
                     yield start, min(end, len(flat))
+
+
+class _Places:
+    """Where in a text the characters of its flat form stand."""
+
+    def __init__(self, text: str, *, squeezed: bool) -> None:
+        self._text, self._squeezed = text, squeezed
+        self._places: list[int] | None = None
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """A stretch of the flat form, as it stands in the text."""
+        if not self._squeezed:
+            return start, end
+        if self._places is None:
+            self._places = [at for at, each in enumerate(self._text) if not each.isspace()]
+        return self._places[start], self._places[end - 1] + 1
+
+    def within_words(self, start: int, end: int) -> bool:
+        """Whether a word goes on across one of its ends."""
+        first, last = self.span(start, end)
+        return _joins(self._text, first) or _joins(self._text, last)
 
 
 class _Generation:
@@ -234,7 +258,11 @@ def secret_parts(value: str) -> Sequence[str]:
 
 def _parts_of_url(whole: str, user: str, rest: str) -> list[str]:
     name, _, password = user.partition(":")
-    return [password or name, rest if whole.startswith("http") else rest.partition("?")[2]]
+    secret = password or name
+    if whole.startswith("http"):
+        return [secret, unquote(secret), rest]
+    query = parse_qsl(rest.partition("?")[2])
+    return [secret, unquote(secret), *(value for name, value in query if is_secret_name(name))]
 
 
 def forms(part: str) -> Iterator[str]:
