@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ import orjson
 
 from rotator import __version__
 from rotator.cli.event_filters import Filters, to_query
+from rotator.cli.guarding import values_shown
 from rotator.cli.session import opened
 from rotator.cli.text import moment, print_json, say, show
 from rotator.domain.errors import InputError
@@ -43,11 +45,13 @@ async def show_events(filters: Filters, output: str, *, follow: bool) -> int:
             await _show_table(rotator.store, query, filters.limit)
             return 0
         writer = _Lines(output, await _origin(rotator.store), at_once=follow)
-        if follow:
-            await _follow(rotator.store, query, filters.limit or FIRST_PAGE, writer)
-        async for logged in _all(rotator.store, query, filters.limit):
-            writer.write(logged)
-    sys.stdout.flush()
+        # Events were looked at before they were kept, and what is exported has to verify.
+        with nullcontext() if output == "table" else values_shown():
+            if follow:
+                await _follow(rotator.store, query, filters.limit or FIRST_PAGE, writer)
+            async for logged in _all(rotator.store, query, filters.limit):
+                writer.write(logged)
+            sys.stdout.flush()
     return 0
 
 

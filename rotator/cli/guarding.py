@@ -21,9 +21,7 @@ LONGEST_LINE: Final = 1_000_000
 """A line without an end is written out in parts of this many characters."""
 _BEGUN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----\s*\Z")
 _END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_OF_A_KEY: Final = re.compile(
-    r"[A-Za-z0-9+/=]{8,}|[A-Za-z0-9+/]{1,6}={1,2}|(?:Proc-Type|DEK-Info|Version|Comment|Hash): .*|"
-)
+_OF_A_KEY: Final = re.compile(r"[A-Za-z0-9+/=]*|(?:Proc-Type|DEK-Info|Version|Comment|Hash): .*")
 """A line of a private key between its first and its last."""
 
 
@@ -177,7 +175,8 @@ def _flush(stream: GuardedStream) -> None:
 
 @contextmanager
 def values_shown() -> Iterator[None]:
-    """For the command whose purpose it is to print a value: standard output shows it."""
+    """For the command whose purpose it is to print a value, and for what must come out as it was
+    kept: standard output shows it."""
     stream = sys.stdout
     if not isinstance(stream, GuardedStream):
         yield

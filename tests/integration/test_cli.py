@@ -247,6 +247,12 @@ def test_a_credential_s_life_is_told_as_a_story(project: Project) -> None:
     assert (ran.code, "there is no credential 'nobody'" in ran.err) == (2, True)
 
 
+def test_a_value_of_the_settings_is_not_repeated_whoever_types_it(project: Project) -> None:
+    ran = project.run("show", project.key)
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no credential '[redacted]'" in ran.err
+
+
 def test_the_log_is_followed(project: Project) -> None:
     project.told(an_event(1, action=Action.STEP_DONE), an_event(2))
     process = project.start("audit", "--follow", "--action", "rotation")

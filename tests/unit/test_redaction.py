@@ -88,6 +88,10 @@ def test_what_looks_like_a_value_is_taken_out(text: str, gone: list[str]) -> Non
 @pytest.mark.parametrize(
     "text",
     [
+        "session-secret: fly-secret:web/SESSION_KEY was changed by somebody else",
+        "deploy-token: token:tok_8f2k1 is gone",
+        "machine-key: 148e272b7e9389 does not answer",
+        "session-secret: 01M8825KFYSD970D06A6FMV9EG is due",
         'run `export FLY_API_TOKEN="$(fly tokens create org --name rotator)"`',
         "fly-secret:web/SESSION_KEY is written by 'session' already",
         "token:operator, secret:web/API_KEY_2 and peer:office-1",
@@ -107,7 +111,11 @@ def test_what_is_no_value_is_left_alone(text: str) -> None:
 
 @given(st.text())
 def test_no_text_is_too_strange(text: str) -> None:
-    scrubber = Scrubber(HeldValues(KEY))
+    held = HeldValues(KEY)
+    for value in ("kE7-uQ_2rTzP0aXwL9vB4nYh6cJm1dGs8fKo3iVq5eR", "hunter2-pass9"):
+        held.hold(value)
+        text += f" {value} "
+    scrubber = Scrubber(held)
     once = scrubber.text(text)
     assert scrubber.text(once) == once
 
@@ -150,6 +158,21 @@ def test_a_short_value_is_found_whole_and_a_word_is_none() -> None:
     assert base64.b64encode(b"s3cr3tpw").decode()[:10] not in held.mask("czNjcjN0cHc=")
 
 
+def test_a_short_value_is_found_in_what_is_printed_and_beside_a_value_of_several_lines() -> None:
+    held = HeldValues(KEY)
+    held.hold("hunter2-pass9")
+    assert held.mask("login with hunter2-pass9 now\n") == f"login with {MASK} now\n"
+    assert held.mask("it is hunter2-pass99\n") == "it is hunter2-pass99\n"
+    held.hold("a phrase of several words, 2024")
+    assert held.mask("login with hunter2-pass9 now") == f"login with {MASK} now"
+
+
+def test_a_key_without_an_end_takes_no_more_than_can_be_of_it() -> None:
+    told = without_values('{"reason": "found -----BEGIN RSA PRIVATE KEY----- there"}\n{"next": 1}')
+    assert told.endswith('"}\n{"next": 1}')
+    assert without_values(told) == told
+
+
 def test_what_is_public_in_a_value_may_be_shown() -> None:
     held = HeldValues(KEY)
     key = base64.b64encode(bytes(range(32))).decode()
@@ -169,6 +192,16 @@ def test_the_index_is_bounded_and_keeps_what_is_used() -> None:
         held.hold(secrets.token_urlsafe(32))
     assert len(held) < 2500
     assert held.mask(used) == MASK
+
+
+def test_a_value_that_is_held_always_is_never_forgotten() -> None:
+    held = HeldValues(KEY, most_windows=2000)
+    held.hold("postgresql://rotator:p%40ssw0rd-long@db/x?sslmode=verify-full", always=True)
+    for _ in range(200):
+        held.hold(secrets.token_urlsafe(32))
+    assert held.mask("password p%40ssw0rd-long failed") == f"password {MASK} failed"
+    assert held.mask("password p@ssw0rd-long failed") == f"password {MASK} failed"
+    assert held.mask("use verify-full here") == "use verify-full here"
 
 
 def test_the_index_holds_no_value_in_plain_form() -> None:

@@ -90,6 +90,24 @@ def test_a_command_that_is_there_to_print_a_value_says_so(monkeypatch: pytest.Mo
     assert stream.getvalue() == f"{EXAMPLE}\n{content.MASK}\n"
 
 
+def test_a_key_that_never_ends_takes_no_other_line_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    lines = (
+        '{"n": 1}', '{"n": 2, "reason": "-----BEGIN RSA PRIVATE KEY-----[redacted]"}', '{"n": 3}',
+        "-----BEGIN PRIVATE KEY-----", "MIIabc", "and on",
+    )  # fmt: skip
+    with guarded():
+        for line in lines:
+            print(line)
+    told = stream.getvalue().splitlines()
+    assert told[:3] == list(lines[:3])
+    assert told[-1] == "and on"
+    assert "MIIabc" not in told
+
+
 def test_the_lines_of_a_key_that_come_one_by_one_are_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -17,6 +17,7 @@ from rotator.domain.posture.running import (
     RunningMachine,
 )
 from rotator.fly.running_model import RunningMachineModel
+from rotator.redaction import scrubbed, watching
 from rotator.simulator import addresses
 from rotator.simulator.app import create_app
 from rotator.simulator.machines import restart as restarting
@@ -225,3 +226,11 @@ async def test_a_machine_that_dies_is_restarted_as_its_config_says(
             assert machine.state != "stopped"
         else:
             assert (machine.restart_count, machine.state) == (ends_after, "stopped")
+
+
+def test_what_stands_in_a_machine_is_hidden_but_not_looked_for_elsewhere() -> None:
+    with watching():
+        machine = read({"env": {"APP": "web-frontend", "HOST": "web-frontend.fly.dev"}})
+        assert "web-frontend" not in repr(machine.variables)
+        told = "target web-frontend/SESSION_KEY; certificate web-frontend.fly.dev"
+        assert scrubbed(told) == told
