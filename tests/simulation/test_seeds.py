@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.drawing import draw
 from tests.simulation.runner import run_seed
 
-SEEDS = 160
+SEEDS = 120
 AT_ONCE = 5
 """Seeds to one test: it tells all that broke, and costs no more than they do."""
 REPEATED = (40, 42, 56)
